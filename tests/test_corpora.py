@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from miniatures import touch, write_lines
 
+from miniatures import touch, write_lines
 from ncdetect.corpora import COLUMNS, SPLITS, Clip, Manifest, ManifestError
 from ncdetect.labels import Label
 

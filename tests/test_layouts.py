@@ -2,10 +2,10 @@ import logging
 import re
 from collections import Counter, defaultdict
 
-import miniatures
 import pytest
-from miniatures import touch, write_lines
 
+import miniatures
+from miniatures import touch, write_lines
 from ncdetect.corpora import Manifest, ManifestError
 from ncdetect.labels import Label
 from ncdetect.layouts import LAYOUTS, LayoutError, open_corpus

@@ -1,0 +1,5 @@
+"""`python -m ncdetect`."""
+
+from ncdetect.cli import main
+
+main()

@@ -1,0 +1,261 @@
+"""The command line: `python -m ncdetect COMMAND`. Only this module prints and exits."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ncdetect.audio import AudioError
+from ncdetect.checkpoint import CheckpointError
+from ncdetect.runtime import keep_freed_memory
+
+# Rooms that take seconds to import (training, sklearn, umap) are imported by the commands that need them.
+
+app = typer.Typer(
+    name="ncdetect",
+    help="Is this voice real or synthetic? Judge clips, and train the models that judge them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+CannotBeJudged = 2
+Checkpoint = Annotated[
+    str, typer.Option(help="Name in checkpoints/, a folder, or user/name on the Hugging Face Hub.")
+]
+Data = Annotated[
+    Path, typer.Option(help="Folder of a corpus: manifest.csv, a corpus as distributed, or real/ and fake/.")
+]
+Corpora = Annotated[list[str] | None, typer.Option(help="Only this corpus; may be given several times.")]
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are one line and exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for noisy in ("lightning_fabric", "lightning.fabric"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning_fabric")
+    keep_freed_memory()
+    try:
+        app()
+    except (AudioError, CheckpointError, FileNotFoundError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(CannotBeJudged) from None
+
+
+def progress_bar(items: Iterable, caption: str) -> Iterable:
+    """A tqdm bar on standard error, where that is a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(items, caption, leave=False, disable=None)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="Any audio or video file with sound.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole verdict as JSON.")] = False,
+    checkpoint: Checkpoint = "tiny",
+) -> None:
+    """Judge one clip. Exit status 0 whatever the verdict, 2 if the file cannot be judged."""
+    from ncdetect.predictor import Predictor
+
+    verdict = Predictor.from_pretrained(checkpoint).check(file)
+    if as_json:
+        typer.echo(json.dumps(verdict.to_dict(), ensure_ascii=False))
+        return
+    words = {"real": "Likely real", "fake": "Likely fake", "undecided": "Undecided"}
+    # Never 0 % or 100 %: no model is that sure.
+    percent = min(99, max(1, round(100 * verdict.probability)))
+    typer.echo(f"{words[verdict.verdict]}: {percent} % fake, if real and fake were equally likely")
+    typer.echo(verdict.reason)
+    typer.echo(
+        f"Distance to the average real voice {verdict.distance_real:.2f}, "
+        f"to the average fake voice {verdict.distance_fake:.2f}"
+    )
+    for warning in verdict.warnings:
+        typer.echo(f"Note: {warning.sentence}")
+
+
+@app.command()
+def score(
+    manifest: Annotated[Path, typer.Option(help="CSV with a column `path`.")],
+    root: Annotated[Path, typer.Option(help="Folder that the paths start from.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    checkpoint: Checkpoint = "tiny",
+) -> None:
+    """Score all clips of a CSV file; the other columns pass through, unreadable files get an `error`."""
+    from ncdetect.predictor import Predictor
+    from ncdetect.scoring import score_manifest
+
+    scored, failed = score_manifest(Predictor.from_pretrained(checkpoint), manifest, root, out, progress_bar)
+    typer.echo(f"{scored} clips scored, {failed} with an error: {out}")
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint; a killed run goes on from there.")],
+    model: Annotated[str, typer.Option(help="resnet18b, convnext or tiny-resnet.")] = "tiny-resnet",
+    corpus: Corpora = None,
+    epochs: Annotated[int, typer.Option(help="Most epochs.")] = 100,
+    patience: Annotated[int, typer.Option(help="Stop after so many epochs without a lower dev loss.")] = 10,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option(help="Clips in a step.")] = 32,
+    epoch_clips: Annotated[int, typer.Option(help="Clips drawn in an epoch; 0: each clip once.")] = 1024,
+    balance: Annotated[str, typer.Option(help="none, class (within each corpus) or corpus.")] = "class",
+    augment: Annotated[bool, typer.Option(help="Noise, rooms, band limits, coding, SpecAugment.")] = False,
+    seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+    maps: Annotated[bool, typer.Option(help="Fit the t-SNE and UMAP maps of the bank.")] = True,
+) -> None:
+    """Train a detector on the train split, early-stopped on dev, and save it with its bank.
+
+    Defaults are the paper's recipe: binary cross-entropy, Adam 1e-3, at most 100 epochs, early stop after 10.
+    """
+    from ncdetect import pipeline
+    from ncdetect.layouts import open_corpus
+    from ncdetect.loading import Waves
+    from ncdetect.training import Recipe, remove_state
+
+    if balance not in ("none", "class", "corpus"):
+        raise ValueError(f"unknown balance {balance!r}; allowed: none, class, corpus")
+    manifest = open_corpus(data).select(corpus=corpus or None)
+    parts = {split: Waves(manifest.select(split=split)) for split in ("train", "dev")}
+    recipe = Recipe(epochs, patience, learning_rate, seed=seed, precision=precision)
+    draws = pipeline.Data(batch_size, balance, epoch_clips or None, augment)
+    typer.echo(f"{model} on {len(parts['train'].manifest)} train and {len(parts['dev'].manifest)} dev clips")
+    detector, fit = pipeline.train_detector(
+        model, parts["train"], parts["dev"], out / "run", recipe, draws, progress_bar,
+        lambda epoch: typer.echo(pipeline.describe(epoch)),
+    )  # fmt: skip
+    facts = pipeline.training_facts(parts["train"].manifest, "all", fit, recipe, draws)
+    pipeline.finish(model, detector, parts["train"], parts["dev"], facts, maps=maps).save(out / "checkpoint")
+    remove_state(out / "run")
+    typer.echo(f"best epoch {fit.best_epoch + 1}, dev EER {fit.best.dev_eer:.1%}: {out / 'checkpoint'}")
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    checkpoint: Checkpoint = "tiny",
+    corpus: Corpora = None,
+    split: Annotated[str, typer.Option(help="train, dev or eval.")] = "eval",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Measure a detector: EER with its 95 % interval and other figures, pooled and by corpus."""
+    from ncdetect import pipeline
+    from ncdetect.checkpoint import TrainedDetector
+    from ncdetect.layouts import open_corpus
+    from ncdetect.loading import Waves
+
+    waves = Waves(open_corpus(data).select(corpus=corpus or None, split=split))
+    figures = pipeline.evaluate(TrainedDetector.from_pretrained(checkpoint), waves)
+    if not figures:
+        raise ValueError("no corpus there has both real and fake clips")
+    for entry in figures:
+        if as_json:
+            typer.echo(json.dumps(entry.row()))
+        else:
+            typer.echo(
+                f"{entry.clips:12} {entry.reals:5} real {entry.fakes:5} fake   EER {entry.eer.value:6.1%} "
+                f"[{entry.eer.low:.1%}, {entry.eer.high:.1%}]   Cllr {entry.cllr:.2f}"
+            )
+
+
+@app.command()
+def embed(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    checkpoint: Checkpoint = "tiny",
+    corpus: Corpora = None,
+    split: Annotated[str | None, typer.Option(help="train, dev or eval; all if not given.")] = None,
+    maps: Annotated[bool, typer.Option(help="Fit t-SNE and UMAP as well.")] = False,
+) -> None:
+    """Write the embedding bank of a corpus: clips, embeddings, scores, and the checkpoint's class means."""
+    from ncdetect import pipeline
+    from ncdetect.bank import EmbeddingBank
+    from ncdetect.checkpoint import TrainedDetector
+    from ncdetect.layouts import open_corpus
+    from ncdetect.loading import Waves
+
+    trained = TrainedDetector.from_pretrained(checkpoint)
+    if trained.bank is None:
+        raise CheckpointError(f"checkpoint {checkpoint!r} has no bank, so no class means")
+    waves = Waves(open_corpus(data).select(corpus=corpus or None, split=split))
+    embedded = pipeline.embed_manifest(trained.detector, waves)
+    EmbeddingBank.build(
+        waves.manifest.clips, embedded.embeddings, embedded.scores, trained.bank.means, trained.config.model,
+        trained.sha256, maps=maps,
+    ).save(out)  # fmt: skip
+    typer.echo(f"{len(waves.manifest)} clips: {out}")
+
+
+@app.command()
+def sample(
+    bank: Annotated[list[Path], typer.Option(help="Bank of a corpus in its own model; give one for each.")],
+    out: Annotated[Path, typer.Option(help="Manifest (CSV) of the new training database.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The corpus, to copy all columns and check the files.")
+    ] = None,
+    real_rate: Annotated[float | None, typer.Option(help="Share of the reals to keep.")] = None,
+    fake_rate: Annotated[float | None, typer.Option(help="Share of the fakes to keep.")] = None,
+    real_count: Annotated[int | None, typer.Option(help="Number of reals to keep.")] = None,
+    fake_count: Annotated[int | None, typer.Option(help="Number of fakes to keep.")] = None,
+    real_distance: Annotated[
+        float | None, typer.Option(help="Greatest distance of a real to its mean.")
+    ] = None,
+    fake_distance: Annotated[
+        float | None, typer.Option(help="Greatest distance of a fake to its mean.")
+    ] = None,
+) -> None:
+    """Sample corpora by Algorithm 1: keep the clips nearest to their class mean, merge, drop duplicates.
+
+    For each class give one of rate, count and distance; a count or rate holds for each bank.
+    """
+    from ncdetect import build
+    from ncdetect.bank import EmbeddingBank
+    from ncdetect.layouts import open_corpus
+    from ncdetect.sampling import Threshold
+
+    real = Threshold(distance=real_distance, rate=real_rate, count=real_count)
+    fake = Threshold(distance=fake_distance, rate=fake_rate, count=fake_count)
+    banks = [EmbeddingBank.load(file) for file in bank]
+    known = open_corpus(data) if data else None
+    database = build.sampled_database(banks, real, fake, known)
+    root = known.root if known else Path(".")
+    build.write_database(database, root, out)
+    counts = build.count(entry.clip for entry in database)
+    typer.echo(f"{counts['real']} real and {counts['fake']} fake clips: {out}")
+
+
+@app.command(name="build")
+def build_command(
+    data: Data,
+    work: Annotated[
+        Path, typer.Option(help="Folder for runs and databases; may be removed afterwards.")
+    ] = Path("build"),
+    out: Annotated[Path, typer.Option(help="Where `tiny` and `corpora` are written.")] = Path("checkpoints"),
+    examples: Annotated[Path, typer.Option(help="CSV of the example clips for the bank.")] = Path(
+        "assets/examples/examples.csv"
+    ),
+    corpus: Corpora = None,
+    epochs: Annotated[int, typer.Option(help="Most epochs of each training.")] = 100,
+    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+) -> None:
+    """Build the shipped detector: pre-train, sample, merge, train, choose on dev, measure. Resumable."""
+    from ncdetect import build
+    from ncdetect.training import Recipe
+
+    plan = build.Plan(
+        data=data,
+        work=work,
+        out=out,
+        corpora=tuple(corpus) if corpus else build.CORPORA,
+        recipe=Recipe(epochs=epochs, precision=precision),
+        examples=examples if examples.is_file() else None,
+    )
+    build.build(plan, progress_bar, typer.echo)

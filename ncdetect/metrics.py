@@ -1,0 +1,223 @@
+"""Error rates and costs of detection scores: pure functions on arrays.
+
+Scores are logits, higher = more fake; labels are values of `Label`. Detecting a fake is the positive event:
+FPR is the share of reals called fake, FNR the share of fakes called real.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+
+from ncdetect.labels import Label
+
+Floats = NDArray[np.float64]
+
+
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+    scores, labels = np.asarray(scores, np.float64), np.asarray(labels, np.int64)
+    if scores.shape != labels.shape or scores.ndim != 1:
+        raise ValueError(f"scores {scores.shape} and labels {labels.shape} must be of one shape (N,)")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
+    if not np.isin(labels, (Label.REAL, Label.FAKE)).all():
+        raise ValueError(f"labels must be 0 (real) or 1 (fake), got {sorted(set(labels.tolist()))}")
+    for label in Label:
+        if not (labels == label).any():
+            raise ValueError(f"no {label.word} clip among the {len(labels)}: both classes are needed")
+    return scores, labels
+
+
+class Det(NamedTuple):
+    """Detection error trade-off: the rates at every threshold; a score >= threshold is called fake."""
+
+    fpr: Floats
+    fnr: Floats
+    thresholds: Floats
+
+
+def det_curve(scores: ArrayLike, labels: ArrayLike) -> Det:
+    """Every attainable operating point, tied scores as one, from "all fake" to "all real"."""
+    scores, labels = _checked(scores, labels)
+    distinct, inverse = np.unique(scores, return_inverse=True)
+    reals = np.bincount(inverse[labels == Label.REAL], minlength=len(distinct))
+    fakes = np.bincount(inverse[labels == Label.FAKE], minlength=len(distinct))
+    # At threshold t the clips below t are called real.
+    fnr = np.concatenate([[0], np.cumsum(fakes)]) / fakes.sum()
+    fpr = 1 - np.concatenate([[0], np.cumsum(reals)]) / reals.sum()
+    return Det(fpr, fnr, np.concatenate([distinct, [np.inf]]))
+
+
+def eer_roc(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Equal error rate where the linearly interpolated ROC crosses FPR = 1 - TPR (the paper's EER-ROC)."""
+    fpr, fnr, _ = det_curve(scores, labels)
+    gap = fnr - fpr  # rises from -1 to 1
+    after = int(np.argmax(gap >= 0))
+    before = after - 1
+    share = -gap[before] / (gap[after] - gap[before])
+    return float(fpr[before] + share * (fpr[after] - fpr[before]))
+
+
+def eer_det(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Equal error rate by ASVspoof's rule: the mean of both rates where they differ least.
+
+    Tied scores move together, so that the order of the clips cannot matter; of several thresholds with the
+    same difference the mean of the lowest and the highest such rate is taken.
+    """
+    fpr, fnr, _ = det_curve(scores, labels)
+    difference = np.abs(fpr - fnr)
+    rates = ((fpr + fnr) / 2)[np.isclose(difference, difference.min(), rtol=0, atol=1e-12)]
+    return float((rates.min() + rates.max()) / 2)
+
+
+class AveragePrecision(NamedTuple):
+    """AP with either class as the positive one, their mean, and the prevalence against which to read them."""
+
+    fake: float
+    real: float
+    mean: float
+    prevalence_fake: float
+
+
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> AveragePrecision:
+    """Average precision; the paper does not say which class its mAP takes as positive."""
+    scores, labels = _checked(scores, labels)
+    fake = float(average_precision_score(labels == Label.FAKE, scores))
+    real = float(average_precision_score(labels == Label.REAL, -scores))
+    return AveragePrecision(fake, real, (fake + real) / 2, float((labels == Label.FAKE).mean()))
+
+
+class Cost(NamedTuple):
+    """What errors cost (ASVspoof 5): prior of a fake, cost of a missed fake, cost of a false alarm."""
+
+    prior_fake: float = 0.05
+    miss: float = 10.0
+    false_alarm: float = 1.0
+
+    @property
+    def beta(self) -> float:
+        """Weight of FPR against FNR once costs are divided by those of always saying real."""
+        return self.false_alarm * (1 - self.prior_fake) / (self.miss * self.prior_fake)
+
+
+ASVSPOOF5_COST = Cost()
+
+
+def min_dcf(scores: ArrayLike, labels: ArrayLike, cost: Cost = ASVSPOOF5_COST) -> float:
+    """Least normalised detection cost over all thresholds; 1 is no better than a constant answer."""
+    fpr, fnr, _ = det_curve(scores, labels)
+    return float((fnr + cost.beta * fpr).min() / min(1.0, cost.beta))
+
+
+def act_dcf(llrs: ArrayLike, labels: ArrayLike, cost: Cost = ASVSPOOF5_COST) -> float:
+    """Normalised detection cost at the threshold that calibrated scores promise (Brummer and du Preez 2006).
+
+    Args:
+        llrs: Log-likelihood ratios fake : real (natural logarithm), shape (N,).
+        labels: Values of `Label`, shape (N,).
+        cost: Prior and costs.
+    """
+    llrs, labels = _checked(llrs, labels)
+    called_fake = llrs >= np.log(cost.beta)
+    fnr = float((~called_fake[labels == Label.FAKE]).mean())
+    fpr = float(called_fake[labels == Label.REAL].mean())
+    return (fnr + cost.beta * fpr) / min(1.0, cost.beta)
+
+
+def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
+    """Cost of log-likelihood ratios in bits (Brummer and du Preez 2006); 0 is perfect, 1 knows nothing."""
+    llrs, labels = _checked(llrs, labels)
+    fake = np.logaddexp(0, -llrs[labels == Label.FAKE]).mean()
+    real = np.logaddexp(0, llrs[labels == Label.REAL]).mean()
+    return float((fake + real) / (2 * np.log(2)))
+
+
+def balanced_accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean of the classes' shares on the right side of a logit of 0."""
+    scores, labels = _checked(scores, labels)
+    right = (scores > 0) == (labels == Label.FAKE)
+    return float(np.mean([right[labels == label].mean() for label in Label]))
+
+
+class Calibration(NamedTuple):
+    """Log-likelihood ratio = scale * score + offset."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def llr(self, scores: ArrayLike) -> Floats:
+        """Log-likelihood ratios fake : real of raw scores."""
+        return self.scale * np.asarray(scores, np.float64) + self.offset
+
+    def probability(self, scores: ArrayLike) -> Floats:
+        """Probability of fake if real and fake were equally likely."""
+        return expit(self.llr(scores))
+
+    def score_at(self, probability: float) -> float:
+        """The raw score that has this probability."""
+        return float((logit(probability) - self.offset) / self.scale)
+
+
+def fit_calibration(scores: ArrayLike, labels: ArrayLike) -> Calibration:
+    """Logistic calibration for equal priors (Platt 1999; each class weighs half).
+
+    Raises:
+        ValueError: If higher scores do not mean more fake on these clips.
+    """
+    scores, labels = _checked(scores, labels)
+    # A weak prior keeps the scale finite where the classes do not overlap.
+    model = LogisticRegression(C=1e3, class_weight="balanced").fit(scores[:, None], labels)
+    scale, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if scale <= 0:
+        raise ValueError(f"higher scores do not mean more fake on these clips (scale {scale:.3g})")
+    return Calibration(scale, offset)
+
+
+class Interval(NamedTuple):
+    """A figure with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    statistic: Callable[[Floats, NDArray[np.int64]], float],
+    scores: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
+    rounds: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap interval at 95 % (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        statistic: Function of scores and labels.
+        scores: Shape (N,).
+        labels: Values of `Label`, shape (N,).
+        groups: What is drawn together, shape (N,): a generator's or a speaker's clips resemble one another,
+            and drawing single clips would make the interval too narrow. None draws clips.
+        rounds: Resamples; each draws reals and fakes apart.
+        seed: Makes the interval reproducible.
+    """
+    scores, labels = _checked(scores, labels)
+    names = np.arange(len(scores)) if groups is None else np.asarray(groups)
+    members: dict[Label, list[NDArray[np.int64]]] = {}
+    for label in Label:
+        rows = np.flatnonzero(labels == label)
+        _, inverse = np.unique(names[rows], return_inverse=True)
+        order = np.argsort(inverse, kind="stable")
+        members[label] = np.split(rows[order], np.cumsum(np.bincount(inverse))[:-1])
+    rng = np.random.default_rng(seed)
+    values = np.empty(rounds)
+    for index in range(rounds):
+        drawn = np.concatenate(
+            [rows[i] for rows in members.values() for i in rng.integers(len(rows), size=len(rows))]
+        )
+        values[index] = statistic(scores[drawn], labels[drawn])
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Interval(float(statistic(scores, labels)), float(low), float(high))

@@ -1,0 +1,271 @@
+"""Predictor: a clip in, a Verdict out. The one door for page, command line and API."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import ncdetect
+from ncdetect import audio, collapse
+from ncdetect.bank import MAPS, EmbeddingBank
+from ncdetect.checkpoint import CheckpointError, TrainedDetector
+from ncdetect.labels import Label
+
+BATCH_WINDOWS = 32
+NEIGHBOURS = 5
+MIXED_PROBABILITY = 0.85
+"""Two windows in a row this sure of the other class are told of in a warning."""
+
+Word = Literal["real", "fake", "undecided"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the model says of one window of the clip."""
+
+    start_s: float
+    end_s: float
+    judged: bool
+    """False where there is too little signal: such a window has no part in the verdict."""
+    score: float | None
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A known clip that is near in the model's embedding."""
+
+    row: int
+    """Row of the bank."""
+    path: str
+    corpus: str
+    split: str
+    label: str
+    generator: str
+    kind: str
+    language: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a clip; distances are Euclidean in the embedding, never in a picture."""
+
+    verdict: Word
+    reason: str
+    """One plain sentence: why."""
+    reason_code: str
+    """agree, novel, disagree or middling."""
+    score: float
+    """Logit, higher = more fake."""
+    probability: float
+    """Of fake, if real and fake were equally likely."""
+    distance_real: float
+    distance_fake: float
+    percentile_real: float
+    """Share of the known real clips that lie nearer to the real mean than this clip."""
+    percentile_fake: float
+    """Share of the known fake clips that lie nearer to the fake mean than this clip."""
+    nearest_mean: str
+    agreement: bool
+    """Whether nearest class mean and classifier say the same."""
+    novelty: float
+    """Distance to the known train clips; above 1 it is unlike 99 % of the clips of the dev split."""
+    windows: tuple[Window, ...]
+    neighbours: tuple[Neighbour, ...]
+    warnings: tuple[audio.QualityWarning, ...]
+    maps: dict[str, tuple[float, float]]
+    """Where the clip falls on the maps: t-SNE and UMAP where the bank has them, and the exact distances."""
+    duration_s: float
+    model: dict[str, str]
+    """Name, architecture, hash of the weights and version of the library."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON of all doors."""
+        return dataclasses.asdict(self)
+
+
+class Predictor:
+    """A trained detector with its bank, ready to judge clips."""
+
+    def __init__(self, trained: TrainedDetector, name: str):
+        """Take a detector that has a bank.
+
+        Raises:
+            CheckpointError: If it has none: means and neighbours would be missing.
+        """
+        if trained.bank is None:
+            raise CheckpointError(f"checkpoint {name!r} has no bank: class means and neighbours are missing")
+        self.trained = trained.eval()
+        self.bank: EmbeddingBank = trained.bank
+        self.config = trained.config
+        self.name = name
+        known = self.bank.known()
+        distances, labels = self.bank.mean_distances()[known], self.bank.labels[known]
+        self._train = (self.bank.clips["split"] == "train").to_numpy()
+        self._class_distances = {label: np.sort(distances[labels == label, label]) for label in Label}
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> "Predictor":
+        """Load a checkpoint: a name in `checkpoints/`, a folder, or a repository of the Hugging Face Hub.
+
+        Raises:
+            CheckpointError: If it is nowhere, damaged, or has no bank.
+        """
+        trained = TrainedDetector.from_pretrained(name_or_path, **options)
+        return cls(trained, Path(str(name_or_path)).name)
+
+    def check(self, source: str | Path | bytes | tuple[int, np.ndarray]) -> Verdict:
+        """Judge one clip.
+
+        Args:
+            source: Path, bytes, or (sample rate in Hz, samples).
+
+        Raises:
+            AudioError: If it cannot be judged; the text is a sentence for laymen.
+        """
+        return self.judge(audio.load(source))
+
+    @torch.inference_mode()
+    def embed_windows(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embeddings (B, D) and scores (B,) of windows (B, T)."""
+        outputs = [
+            self.trained(torch.from_numpy(np.ascontiguousarray(windows[start : start + BATCH_WINDOWS])))
+            for start in range(0, len(windows), BATCH_WINDOWS)
+        ]
+        embeddings = torch.cat([output.embedding for output in outputs]).numpy()
+        return embeddings, torch.cat([output.score for output in outputs]).numpy()
+
+    def judge(self, clip: audio.Audio) -> Verdict:
+        """Judge a decoded clip: the embedding is the mean over its windows that hold enough signal."""
+        starts, windows = audio.windows(clip.wave)
+        judged = audio.active_windows(windows)
+        embeddings, scores = self.embed_windows(windows[judged])
+        # The head is linear: the logit of the mean embedding is the mean of the logits.
+        embedding, score = embeddings.mean(axis=0, dtype=np.float64), float(scores.mean(dtype=np.float64))
+
+        calibration = self.config.calibration
+        probability = float(calibration.probability(score))
+        distances = collapse.distances_to(embedding[None], self.bank.means)[0]
+        nearest = Label(int(distances.argmin()))
+        called = Label(int(probability > 0.5))
+        novelty = self._novelty(embedding)
+        word, code, reason = self._decide(called, nearest, probability, novelty)
+
+        window_scores = np.full(len(windows), np.nan)
+        window_scores[judged] = scores
+        timeline = tuple(
+            Window(
+                start_s=float(start / audio.SAMPLE_RATE),
+                end_s=min(float((start + windows.shape[1]) / audio.SAMPLE_RATE), clip.duration_s),
+                judged=bool(keep),
+                score=float(value) if keep else None,
+                probability=float(calibration.probability(value)) if keep else None,
+            )
+            for start, keep, value in zip(starts, judged, window_scores, strict=True)
+        )
+        exact = (float(distances[Label.REAL]), float(distances[Label.FAKE]))
+        return Verdict(
+            verdict=word,
+            reason=reason,
+            reason_code=code,
+            score=score,
+            probability=probability,
+            distance_real=exact[Label.REAL],
+            distance_fake=exact[Label.FAKE],
+            percentile_real=self._percentile(Label.REAL, exact[Label.REAL]),
+            percentile_fake=self._percentile(Label.FAKE, exact[Label.FAKE]),
+            nearest_mean=nearest.word,
+            agreement=nearest == called,
+            novelty=novelty,
+            windows=timeline,
+            neighbours=self.neighbours(embedding),
+            warnings=(*audio.quality_warnings(clip), *_mixed(timeline, called)),
+            maps={
+                name: tuple(float(x) for x in self.bank.place(embedding, name))
+                for name in MAPS
+                if name in self.bank.maps
+            }
+            | {"exact": exact},
+            duration_s=clip.duration_s,
+            model={
+                "name": self.name,
+                "architecture": self.config.model,
+                "sha256": self.trained.sha256,
+                "version": ncdetect.__version__,
+            },
+        )
+
+    def neighbours(self, embedding: NDArray[np.float64], count: int = NEIGHBOURS) -> tuple[Neighbour, ...]:
+        """The nearest known clips, nearest first."""
+        rows, distances = self.bank.nearest(embedding, count)
+        fields = [field.name for field in dataclasses.fields(Neighbour)][1:-1]
+        return tuple(
+            Neighbour(int(row), *(str(self.bank.clips.at[row, name]) for name in fields), float(distance))
+            for row, distance in zip(rows, distances, strict=True)
+        )
+
+    def _novelty(self, embedding: NDArray[np.float64]) -> float:
+        if not np.isfinite(self.config.novelty_distance):
+            return 0.0
+        _, distances = self.bank.nearest(embedding, self.config.novelty_neighbours, self._train)
+        return float(distances[-1] / self.config.novelty_distance)
+
+    def _percentile(self, label: Label, distance: float) -> float:
+        known = self._class_distances[label]
+        return float(np.searchsorted(known, distance) / len(known))
+
+    def _decide(
+        self, called: Label, nearest: Label, probability: float, novelty: float
+    ) -> tuple[Word, str, str]:
+        kinds = {Label.REAL: "real", Label.FAKE: "synthetic"}
+        if novelty > 1:
+            return (
+                "undecided",
+                "novel",
+                "This clip is unlike anything the model has learned from, so it would only be guessing.",
+            )
+        if nearest != called:
+            return (
+                "undecided",
+                "disagree",
+                f"The two readings disagree: the clip lies nearer to the average {kinds[nearest]} voice, but "
+                f"the classifier leans towards {kinds[called]}.",
+            )
+        if abs(probability - 0.5) <= self.config.undecided_margin:
+            return (
+                "undecided",
+                "middling",
+                f"The signs are mixed: both readings lean towards {kinds[called]}, but too weakly to say so.",
+            )
+        return (
+            called.word,
+            "agree",
+            f"The clip lies nearer to the average {kinds[called]} voice, and the classifier says the same.",
+        )
+
+
+def _mixed(timeline: Sequence[Window], called: Label) -> tuple[audio.QualityWarning, ...]:
+    """A warning where two windows in a row are sure of the other class than the clip as a whole."""
+    sure = [
+        window.probability is not None
+        and (window.probability if called == Label.REAL else 1 - window.probability) >= MIXED_PROBABILITY
+        for window in timeline
+    ]
+    for index in range(len(sure) - 1):
+        if sure[index] and sure[index + 1]:
+            last = index + 1
+            while last + 1 < len(sure) and sure[last + 1]:
+                last += 1
+            other = "synthetic" if called == Label.REAL else "real"
+            sentence = (
+                f"Parts of the recording sound different: from {timeline[index].start_s:.0f} s to "
+                f"{timeline[last].end_s:.0f} s it seems {other}, unlike the rest."
+            )
+            return (audio.QualityWarning("mixed", sentence),)
+    return ()

@@ -1,0 +1,357 @@
+"""The training loop: early stopping, resume to the same result, a log line an epoch. Fabric runs it.
+
+Nothing here knows architectures or corpora: `fit` takes a detector and batches.
+"""
+
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Sized
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ncdetect import collapse, metrics
+from ncdetect.losses import bce_loss
+from ncdetect.models import Detector, Output
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[Iterable, str], Iterable]
+STATE_FILE, BEST_FILE, LOG_FILE = "state.safetensors", "best.safetensors", "log.jsonl"
+NORM_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; the defaults are the paper's (Yousif et al. 2024, section 3.2.2)."""
+
+    epochs: int = 100
+    """Most passes over the train clips."""
+    patience: int = 10
+    """Epochs without a lower dev loss after which training stops."""
+    learning_rate: float = 1e-3
+    """Of Adam, constant."""
+    weight_decay: float = 0.0
+    """L2 penalty of Adam."""
+    seed: int = 0
+    """Of initial weights and dropout; batches have the same."""
+    precision: str = "auto"
+    """`auto` (the faster of the two on this machine), `32-true`, `bf16-mixed` or `16-mixed`."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the log. Measures of collapse are taken in eval mode without augmentation."""
+
+    epoch: int
+    train_loss: float
+    dev_loss: float
+    dev_eer: float
+    nc1_train: float
+    nc1_dev: float
+    nc4_train: float
+    nc4_dev: float
+    cdnv_train: float
+    cdnv_dev: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training came to; the detector holds the weights of the best epoch."""
+
+    best_epoch: int
+    precision: str
+    history: tuple[Epoch, ...]
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch of the lowest dev loss."""
+        return self.history[self.best_epoch]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Clips as a detector sees them: the means over each clip's windows."""
+
+    rows: NDArray[np.int64]
+    """Rows of the manifest in ascending order, (N,)."""
+    labels: NDArray[np.int64]
+    """Values of `Label`, (N,)."""
+    embeddings: NDArray[np.float32]
+    """(N, D)."""
+    scores: NDArray[np.float32]
+    """Logits, (N,); the head is linear, so each is the mean over the windows too."""
+
+
+@torch.inference_mode()
+def embed(model: Callable[[Tensor], Output], batches: Iterable) -> Embedded:
+    """Embeddings and scores of clips, averaged over the windows of each.
+
+    Args:
+        model: A detector in eval mode, or Fabric's wrapper of one.
+        batches: Windows, each with `wave` (B, T), `label` (B,) and `row` (B,).
+
+    Raises:
+        ValueError: If there are no batches.
+    """
+    parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    for batch in batches:
+        output = model(batch.wave)
+        parts.append((batch.row, batch.label, output.embedding.float().cpu(), output.score.float().cpu()))
+    if not parts:
+        raise ValueError("there are no clips to embed")
+    row, label, embedding, score = (torch.cat(column).numpy() for column in zip(*parts, strict=True))
+    rows, first, inverse = np.unique(row, return_index=True, return_inverse=True)
+    windows = np.bincount(inverse)
+    mean_embedding = np.zeros((len(rows), embedding.shape[1]))
+    np.add.at(mean_embedding, inverse, embedding)
+    mean_embedding /= windows[:, None]
+    mean_score = np.bincount(inverse, score) / windows
+    return Embedded(rows, label[first], mean_embedding.astype(np.float32), mean_score.astype(np.float32))
+
+
+def fit(
+    detector: Detector,
+    train: Callable[[int], Iterable],
+    dev: Iterable,
+    watch: Iterable,
+    recipe: Recipe,
+    folder: Path,
+    loss: Callable[[Output, Tensor], Tensor] = bce_loss,
+    progress: Progress = lambda batches, _: batches,
+    epoch_done: Callable[[Epoch], None] = lambda _: None,
+) -> Fit:
+    """Train a detector and leave it with the weights of its best epoch.
+
+    Killed at any point and called again with the same arguments and folder, it goes on and ends in the same
+    result as an unbroken run.
+
+    Args:
+        detector: Freshly built; its initial weights are drawn anew from the recipe's seed by the caller.
+        train: Batches of an epoch, by its number from 0.
+        dev: Windows of the dev clips, of both classes.
+        watch: Windows of some train clips, on which collapse is measured.
+        recipe: How to train.
+        folder: Holds `state.safetensors`, `best.safetensors` and `log.jsonl` (a line an epoch).
+        loss: Of a batch.
+        progress: Wraps an epoch's batches, given a caption: a progress bar.
+        epoch_done: Is told of each finished epoch.
+
+    Raises:
+        ValueError: If the folder holds a run with another recipe.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = _State.load(folder / STATE_FILE, recipe)
+    precision = state.precision if state else recipe.precision
+    if precision == "auto":
+        precision = choose_precision(detector, next(iter(train(0))))
+    fabric = Fabric(accelerator="auto", devices=1, precision=precision)
+    if fabric.device.type == "cpu":
+        detector.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(
+        detector.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    if state:
+        state.restore(detector, optimiser)
+    state = state or _State(precision=precision)
+    model, optimiser = fabric.setup(detector, optimiser)
+
+    while not state.finished(recipe):
+        started = time.perf_counter()
+        epoch = len(state.history)
+        # Dropout draws from the global generator; seeding each epoch makes a resumed run draw the same.
+        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        model.train()
+        losses = []
+        for batch in progress(_on(fabric, train(epoch)), f"epoch {epoch + 1}"):
+            optimiser.zero_grad()
+            value = loss(model(batch.wave), batch.label)
+            fabric.backward(value)
+            optimiser.step()
+            losses.append(value.detach())
+        train_loss = float(torch.stack(losses).mean())
+        if not np.isfinite(train_loss):
+            raise FloatingPointError(f"loss {train_loss} in epoch {epoch + 1}: lower the learning rate")
+        recalibrate_norms(model, islice(_on(fabric, train(epoch)), NORM_BATCHES))
+        held_out, watched = embed(model, _on(fabric, dev)), embed(model, _on(fabric, watch))
+        entry = _measure(epoch, train_loss, watched, held_out, started)
+        state.history.append(entry)
+        if state.best_epoch == epoch:
+            _write(folder / BEST_FILE, dict(detector.state_dict()), {})
+        state.save(folder / STATE_FILE, detector, optimiser, recipe)
+        _write_log(folder / LOG_FILE, state.history)
+        log.info("epoch %d: dev loss %.4f, dev EER %.3f", epoch + 1, entry.dev_loss, entry.dev_eer)
+        epoch_done(entry)
+
+    detector.load_state_dict(load_file(folder / BEST_FILE))
+    detector.to("cpu", memory_format=torch.contiguous_format).eval()
+    return Fit(state.best_epoch, precision, tuple(state.history))
+
+
+@torch.no_grad()
+def recalibrate_norms(model: nn.Module, batches: Iterable) -> None:
+    """Estimate the batch-norm statistics anew, without dropout, as the model will be used.
+
+    The running averages lag behind weights that move fast in epochs of a few steps, and were taken under
+    dropout, which widens them ("variance shift", Li et al. 2019): without this the dev loss jumped tenfold
+    from epoch to epoch. The model is left in eval mode.
+    """
+    model.eval()
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # plain averages over the batches
+        norm.train()
+    for batch in batches:
+        model(batch.wave)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def choose_precision(detector: Detector, batch: object, steps: int = 3) -> str:
+    """The faster of float32 and mixed bfloat16 for a training step on this machine, by trying both.
+
+    bfloat16 pays only where the processor has it; elsewhere it is several times slower. The detector's
+    weights and buffers are left as they were.
+    """
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    kept = {name: value.clone() for name, value in detector.state_dict().items()}
+    detector.train()
+    seconds = {}
+    for precision in ("32-true", "bf16-mixed"):
+        timings = []
+        for _ in range(steps):
+            started = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+                bce_loss(detector(batch.wave), batch.label).backward()
+            detector.zero_grad(set_to_none=True)
+            timings.append(time.perf_counter() - started)
+        seconds[precision] = min(timings)
+    detector.load_state_dict(kept)
+    return min(seconds, key=seconds.__getitem__)
+
+
+def _on(fabric: Fabric, batches: Iterable) -> Iterable:
+    """Batches moved to Fabric's device; the length is kept for the progress bar."""
+    if fabric.device.type == "cpu":
+        return batches
+
+    class Moved:
+        def __iter__(self):
+            return (type(batch)(*(fabric.to_device(value) for value in batch)) for batch in batches)
+
+        def __len__(self) -> int:
+            return len(batches) if isinstance(batches, Sized) else 0
+
+    return Moved()
+
+
+def _measure(epoch: int, train_loss: float, watch: Embedded, dev: Embedded, started: float) -> Epoch:
+    means = collapse.class_means(watch.embeddings, watch.labels)
+    dev_loss = metrics.cllr(dev.scores, dev.labels) * np.log(2)  # class-balanced cross-entropy in nats
+    return Epoch(
+        epoch=epoch,
+        train_loss=train_loss,
+        dev_loss=float(dev_loss),
+        dev_eer=metrics.eer_roc(dev.scores, dev.labels),
+        nc1_train=collapse.nc1_variability(watch.embeddings, watch.labels),
+        nc1_dev=collapse.nc1_variability(dev.embeddings, dev.labels),
+        nc4_train=collapse.nc4_agreement(watch.embeddings, watch.scores, means),
+        nc4_dev=collapse.nc4_agreement(dev.embeddings, dev.scores, means),
+        cdnv_train=collapse.cdnv(watch.embeddings, watch.labels),
+        cdnv_dev=collapse.cdnv(dev.embeddings, dev.labels),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+@dataclass
+class _State:
+    """Everything a resumed run needs besides weights and moments: which epochs are done, and how."""
+
+    precision: str
+    history: list[Epoch] = dataclasses.field(default_factory=list)
+    tensors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    @property
+    def best_epoch(self) -> int:
+        return min(range(len(self.history)), key=lambda epoch: self.history[epoch].dev_loss)
+
+    def finished(self, recipe: Recipe) -> bool:
+        done = len(self.history)
+        return done >= recipe.epochs or (done > 0 and done - 1 - self.best_epoch >= recipe.patience)
+
+    @classmethod
+    def load(cls, file: Path, recipe: Recipe) -> "_State | None":
+        if not file.exists():
+            return None
+        with safe_open(file, "pt") as saved:
+            described = json.loads(saved.metadata()["state"])
+        if described["recipe"] != dataclasses.asdict(recipe):
+            raise ValueError(
+                f"{file.parent} holds a run with another recipe ({described['recipe']}); "
+                f"asked for {dataclasses.asdict(recipe)}: use another folder or remove it"
+            )
+        history = [Epoch(**entry) for entry in described["history"]]
+        return cls(described["precision"], history, load_file(file))
+
+    def restore(self, detector: Detector, optimiser: torch.optim.Optimizer) -> None:
+        moments: dict[int, dict[str, Tensor]] = {}
+        weights = {}
+        for name, value in self.tensors.items():
+            kind, _, rest = name.partition("/")
+            if kind == "model":
+                weights[rest] = value
+            else:
+                index, _, field = rest.partition("/")
+                moments.setdefault(int(index), {})[field] = value
+        detector.load_state_dict(weights)
+        optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+
+    def save(self, file: Path, detector: Detector, optimiser: torch.optim.Optimizer, recipe: Recipe) -> None:
+        tensors = {f"model/{name}": value for name, value in detector.state_dict().items()}
+        for index, fields in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{index}/{field}": value for field, value in fields.items()}
+        described = {
+            "recipe": dataclasses.asdict(recipe),
+            "precision": self.precision,
+            "history": [dataclasses.asdict(entry) for entry in self.history],
+        }
+        _write(file, tensors, {"state": json.dumps(described)})
+
+
+def _write(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write beside, then rename: a kill leaves the old file or the new one, never half of one."""
+    temporary = file.with_suffix(".writing")
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata
+    )
+    temporary.replace(file)
+
+
+def _write_log(file: Path, history: list[Epoch]) -> None:
+    temporary = file.with_suffix(".writing")
+    temporary.write_text("".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in history))
+    temporary.replace(file)
+
+
+def remove_state(folder: Path) -> None:
+    """Delete the optimiser's state of a finished run; best weights and log stay."""
+    with suppress(FileNotFoundError):
+        (folder / STATE_FILE).unlink()

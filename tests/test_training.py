@@ -1,0 +1,209 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ncdetect import audio, loading, losses, training
+from ncdetect.augment import WaveAugment
+from ncdetect.loading import TrainBatches, Waves, WindowBatches, balanced_rows
+from ncdetect.models import Detector, Output
+from ncdetect.training import Recipe
+
+RECIPE = Recipe(epochs=3, precision="32-true")
+
+
+class Peaks(nn.Module):
+    """A front end and backbone small enough for tests: log energies of eight bands, batch-normed."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(8)
+        self.mix = nn.Linear(8, 6)
+        self.dropout = nn.Dropout(0.2)
+
+    def forward(self, wave):
+        bands = torch.fft.rfft(wave).abs().square()[:, :24_000].reshape(len(wave), 8, -1)
+        return torch.relu(self.mix(self.dropout(self.norm(torch.log(bands.mean(dim=2) + 1e-3)))))
+
+
+def small(seed=0):
+    torch.manual_seed(seed)
+    return Detector(nn.Identity(), Peaks(), 6)
+
+
+@pytest.fixture(scope="module")
+def batches(made_corpus):
+    train, dev = (Waves(made_corpus.select(split=split)) for split in ("train", "dev"))
+    return (
+        TrainBatches(train, batch_size=8, augment=WaveAugment(room=0)),
+        WindowBatches(dev),
+        WindowBatches(train, np.arange(0, 48, 3)),
+    )
+
+
+def fit(batches, folder, recipe=RECIPE, **options):
+    detector = small()
+    return detector, training.fit(detector, *batches, recipe, folder, **options)
+
+
+def same_weights(a, b):
+    return all(
+        torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
+
+
+def test_training_learns_and_logs(batches, tmp_path):
+    detector, result = fit(batches, tmp_path, dataclasses.replace(RECIPE, epochs=12, learning_rate=0.02))
+    losses_ = [epoch.train_loss for epoch in result.history]
+    assert losses_[-1] < 0.7 * losses_[0] and result.best.dev_eer < 0.2
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(len(result.history)))
+    assert {"train_loss", "dev_loss", "dev_eer", "nc1_train", "nc4_train"} <= set(lines[0])
+    # The detector holds the weights of the best epoch.
+    held_out = training.embed(detector, batches[1])
+    from ncdetect import metrics
+
+    assert metrics.cllr(held_out.scores, held_out.labels) * np.log(2) == pytest.approx(result.best.dev_loss)
+
+
+@pytest.mark.parametrize("killed_in", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_result(batches, tmp_path, killed_in):
+    whole, result = fit(batches, tmp_path / "whole")
+
+    def kill(batches_, caption):
+        for number, batch in enumerate(batches_):
+            if caption == f"epoch {killed_in + 1}" and number == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(batches, tmp_path / "killed", progress=kill)
+    resumed, again = fit(batches, tmp_path / "killed")
+    assert same_weights(whole, resumed)
+    strip = [dataclasses.replace(epoch, seconds=0) for epoch in result.history]
+    assert [dataclasses.replace(epoch, seconds=0) for epoch in again.history] == strip
+    # A finished run is not trained again.
+    finished, _ = fit(batches, tmp_path / "killed", progress=lambda *_: pytest.fail("trained again"))
+    assert same_weights(whole, finished)
+
+
+def test_another_recipe_does_not_continue_a_run(batches, tmp_path):
+    fit(batches, tmp_path, dataclasses.replace(RECIPE, epochs=1))
+    with pytest.raises(ValueError, match="another recipe"):
+        fit(batches, tmp_path, dataclasses.replace(RECIPE, epochs=1, learning_rate=0.5))
+
+
+def test_early_stopping_waits_for_patience_epochs(batches, tmp_path):
+    # A learning rate of almost nothing: the dev loss cannot fall for long.
+    recipe = dataclasses.replace(RECIPE, epochs=50, patience=2, learning_rate=0.3)
+    _, result = fit(batches, tmp_path, recipe)
+    assert len(result.history) == result.best_epoch + 1 + 2 < 50
+
+
+def test_a_loss_that_is_not_finite_is_told(batches, tmp_path):
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        fit(batches, tmp_path, loss=lambda output, labels: output.score.sum() * float("nan"))
+
+
+def test_recalibrated_norms_hold_the_plain_statistics():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout = nn.Dropout(0.9)
+            self.norm = nn.BatchNorm1d(2, momentum=0.01)
+
+        def forward(self, wave):
+            return self.norm(self.dropout(wave))
+
+    model = Model()
+    data = [torch.randn(64, 2) * 3 + 5 for _ in range(4)]
+    training.recalibrate_norms(model, [loading.Batch(wave, None, None) for wave in data])
+    model.eval()
+    assert model.norm.running_mean == pytest.approx(torch.cat(data).mean(dim=0), rel=1e-4)
+    assert model.norm.running_var == pytest.approx(
+        torch.stack([d.var(dim=0) for d in data]).mean(dim=0), rel=1e-4
+    )
+    assert model.norm.momentum == 0.01
+
+
+def test_precision_choice_leaves_the_detector_as_it_was(batches):
+    detector = small()
+    assert training.choose_precision(detector, next(iter(batches[0](0)))) in ("32-true", "bf16-mixed")
+    assert same_weights(detector, small())
+    assert all(parameter.grad is None for parameter in detector.parameters())
+
+
+def test_embedding_averages_the_windows_of_a_clip():
+    class Sum:
+        def __call__(self, wave):
+            return Output(wave[:, :2], wave.sum(dim=1))
+
+    rows = torch.tensor([4, 4, 2])
+    wave = torch.tensor([[1.0, 2], [3, 6], [5, 5]])
+    embedded = training.embed(Sum(), [loading.Batch(wave, torch.tensor([1, 1, 0]), rows)])
+    assert embedded.rows.tolist() == [2, 4] and embedded.labels.tolist() == [0, 1]
+    assert embedded.embeddings.tolist() == [[5, 5], [2, 4]] and embedded.scores.tolist() == [10, 6]
+    with pytest.raises(ValueError, match="no clips"):
+        training.embed(Sum(), [])
+
+
+def test_bce_by_hand():
+    output = Output(torch.zeros(2, 1), torch.tensor([0.0, np.log(3)]))
+    # -ln(1/2) for the real, -ln(3/4) for the fake.
+    assert losses.bce_loss(output, torch.tensor([0, 1])).item() == pytest.approx(
+        (np.log(2) + np.log(4 / 3)) / 2
+    )
+
+
+@pytest.mark.parametrize("balance", ["none", "class", "corpus"])
+@pytest.mark.parametrize("draws", [None, 10, 100])
+def test_balanced_draws(made_corpus, balance, draws):
+    manifest = made_corpus.select(split="train")
+    # Unequal on purpose: 12 ant reals, 12 ant fakes, 12 bee reals, 4 bee fakes.
+    clips = [c for c in manifest if not (c.corpus == "bee" and c.label == 1 and int(c.path[-6]) > 3)]
+    clips = tuple(
+        c
+        for c in clips
+        if not (c.corpus == "bee" and c.label == 1 and "fake-1" in c.path and len(c.path) > 21)
+    )
+    manifest = type(manifest)(manifest.root, clips)
+    rows = balanced_rows(manifest, balance, np.random.default_rng(0), draws)
+    wanted = draws or len(manifest)
+    assert abs(len(rows) - wanted) <= 4
+    times = np.bincount(rows, minlength=len(manifest))
+    groups = np.array([f"{c.corpus}{c.label}" for c in clips])
+    for group in set(groups):
+        assert np.ptp(times[groups == group]) <= 1  # none a second time before all came once
+    share = {group: times[groups == group].sum() for group in set(groups)}
+    if balance != "none":
+        assert abs(share["bee0"] - share["bee1"]) <= 1 and abs(share["ant0"] - share["ant1"]) <= 1
+    if balance == "corpus":
+        assert abs(share["ant0"] - share["bee0"]) <= 1
+    assert np.array_equal(rows, balanced_rows(manifest, balance, np.random.default_rng(0), draws))
+
+
+def test_crops_are_repeated_not_padded_and_depend_on_the_epoch(made_corpus):
+    train = TrainBatches(Waves(made_corpus.select(split="train")), batch_size=48, balance="none")
+    first, again, later = (next(iter(train(epoch))) for epoch in (0, 0, 1))
+    assert first.wave.shape == (48, audio.WINDOW_SAMPLES)
+    assert torch.equal(first.wave, again.wave) and not torch.equal(first.row, later.row)
+    source = train.waves[int(first.row[0])]
+    assert np.array_equal(first.wave[0].numpy(), audio.repeat_to(source, audio.WINDOW_SAMPLES))
+
+
+def test_a_single_last_clip_makes_no_batch(made_corpus):
+    train = TrainBatches(Waves(made_corpus.select(split="train")), batch_size=47, balance="none")
+    assert [len(batch.row) for batch in train(0)] == [47]
+
+
+def test_the_cache_has_a_bound_and_errors_name_the_file(made_corpus, tmp_path):
+    manifest = made_corpus.select(split="dev")
+    waves = Waves(manifest, limit_bytes=100_000)
+    assert [len(waves[row]) for row in range(4)] == [len(waves[row]) for row in range(4)]
+    assert len(waves._cache.kept) == 1
+    broken = type(manifest)(tmp_path, manifest.clips[:1])
+    with pytest.raises(ValueError, match=manifest.clips[0].path):
+        Waves(broken)[0]
