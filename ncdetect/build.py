@@ -3,25 +3,23 @@
     resnet18b on each corpus -> banks (checkpoints/corpora) -> Algorithm 1 at each keep-rate of the grid
     -> new training databases -> tiny-resnet on each -> the best by dev loss -> checkpoints/tiny
 
-For comparison the same model is trained on all clips and on a random draw of the chosen size.
+The best point of the grid is tried with augmentation, too. For comparison the same model is trained on all
+clips and on a random draw of the same size, both without.
 """
 
 import csv
 import dataclasses
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ncdetect import cards, pipeline, sampling
+from ncdetect import cards, database, pipeline, sampling
 from ncdetect.bank import EXAMPLES, EmbeddingBank
 from ncdetect.checkpoint import BANK_FILE, CARD_FILE, CHECKPOINTS, CONFIG_FILE, TrainedDetector
-from ncdetect.corpora import Clip, Manifest
-from ncdetect.labels import Label
+from ncdetect.corpora import Manifest
+from ncdetect.database import Chosen
 from ncdetect.layouts import open_corpus
 from ncdetect.loading import Waves
 from ncdetect.models import Detector
@@ -34,7 +32,6 @@ CORPORA = ("vocoded", "neural", "engines", "cloned")
 KEEP_RATES = ((1.0, 0.5), (1.0, 0.25), (0.5, 0.5))
 """The grid of keep-rates (reals, fakes); the fakes' are below 1, as the paper's are."""
 PRETRAINED, SHIPPED = "resnet18b", "tiny-resnet"
-RULE = "algorithm-1"
 WILD = "wild"
 """The corpus that is for evaluation only."""
 
@@ -55,16 +52,8 @@ class Plan:
     batches: Data = Data()
     examples: Path | None = None
     """CSV of the example clips, which go into the shipped bank."""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A clip of the new training database and why it is there."""
-
-    clip: Clip
-    distance: float | None
-    """To its class mean in its corpus's own model."""
-    rule: str
+    results: Path | None = None
+    """Folder for `build.csv` and `build.md`: every figure that was measured."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +91,7 @@ def build(plan: Plan, progress: Progress = pipeline.no_progress, say: Say = log.
     grid = [
         Run(
             f"real-{real:g}-fake-{fake:g}",
-            tuple(
-                sampled_database(banks, sampling.Threshold(rate=real), sampling.Threshold(rate=fake), train)
-            ),
+            _sampled(banks, train, sampling.Threshold(rate=real), sampling.Threshold(rate=fake)),
             plan.batches,
         )
         for real, fake in plan.keep_rates
@@ -117,99 +104,28 @@ def build(plan: Plan, progress: Progress = pipeline.no_progress, say: Say = log.
 
     for run in grid:
         train_small(run)
-    train_small(min(losses, key=losses.__getitem__).augmented())
+    plain = min(losses, key=losses.__getitem__)
+    train_small(plain.augmented())
     best = min(losses, key=losses.__getitem__)
     say(f"chosen on dev: {best.name}")
     tried = {run.name: loss for run, loss in losses.items()}
     rivals = (
         Run("all", tuple(Chosen(clip, None, "all") for clip in train), plan.batches),
-        Run("random", tuple(random_database(train, best.database, plan.recipe.seed)), plan.batches),
+        Run("random", tuple(database.random_like(train, plain.database, plan.recipe.seed)), plan.batches),
     )
-    rivals = tuple(run.augmented() if best.data.augment else run for run in rivals)
     for run in rivals:
         train_small(run)
-    return _ship(plan, manifest, (best, *rivals), tried, waves, say)
+    runs = (best, *((plain,) if plain is not best else ()), *rivals)
+    return _ship(plan, manifest, runs, tried, waves, say)
 
 
-def sampled_database(
-    banks: Iterable[EmbeddingBank],
-    real: sampling.Threshold,
-    fake: sampling.Threshold,
-    known: Manifest | None = None,
-) -> list[Chosen]:
-    """Sample the train clips of each corpus by Algorithm 1 in its own model's embedding, and merge.
-
-    Of a recording that stands there several times, the clip nearest to its class mean is kept.
-
-    Args:
-        banks: Each of one corpus in its own pre-trained model.
-        real: How much of each corpus's real samples of interest to keep.
-        fake: Likewise of the fakes.
-        known: Where to look clips up by path; None takes what the bank knows of them.
-
-    Raises:
-        ValueError: If a bank has a clip that `known` lacks.
-    """
-    clips = {clip.path: clip for clip in known} if known is not None else None
-    chosen: list[Chosen] = []
-    for bank in banks:
-        rows = np.flatnonzero(bank.clips["split"] == "train")
-        selections = sampling.sample_corpus(
-            bank.embeddings[rows],
-            bank.clips["score"].to_numpy()[rows],
-            bank.labels[rows],
-            bank.clips["path"].to_numpy()[rows],
-            real,
-            fake,
-        )
-        for label, threshold in ((Label.REAL, real), (Label.FAKE, fake)):
-            for row, distance in zip(selections[label].rows, selections[label].distances, strict=True):
-                clip = bank.clip(int(rows[row]))
-                if clips is not None and clip.path not in clips:
-                    raise ValueError(f"the bank has {clip.path!r}, which the corpus lacks")
-                clip = clips[clip.path] if clips is not None else clip
-                chosen.append(Chosen(clip, float(distance), f"{RULE} {threshold}"))
-    chosen.sort(key=lambda entry: (entry.distance, entry.clip.path))
-    once: dict[str, Chosen] = {}
-    for entry in chosen:
-        once.setdefault(_recording(entry.clip), entry)
-    return sorted(once.values(), key=lambda entry: entry.clip.path)
-
-
-def _recording(clip: Clip) -> str:
-    """What must not stand in a database twice: a real's recording, else the file."""
-    return clip.recording if clip.label == Label.REAL and clip.recording else clip.path
-
-
-def count(clips: Iterable[Clip]) -> Counter[str]:
-    """Clips by class (`real`, `fake`) and by corpus and class (`neural real`)."""
-    counts: Counter[str] = Counter()
-    for clip in clips:
-        counts[clip.label.word] += 1
-        counts[f"{clip.corpus} {clip.label.word}"] += 1
-    return counts
-
-
-def random_database(train: Manifest, like: Sequence[Chosen], seed: int) -> list[Chosen]:
-    """A random draw with as many clips of each corpus and class as another database has."""
-    drawn = []
-    for corpus in sorted({clip.corpus for clip in train}):
-        for label in Label:
-            clips = train.select(corpus=corpus, label=label).clips
-            count = sum(e.clip.corpus == corpus and e.clip.label == label for e in like)
-            rows = sampling.random_rows([clip.path for clip in clips], count, seed)
-            drawn += [Chosen(clips[row], None, f"random seed {seed}") for row in rows]
-    return sorted(drawn, key=lambda entry: entry.clip.path)
-
-
-def write_database(database: Sequence[Chosen], root: Path, file: Path) -> Manifest:
-    """Write a database as a manifest that says of each clip why it was chosen."""
-    manifest = Manifest(root, tuple(entry.clip for entry in database))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    manifest.write(
-        file, extra={"distance": [e.distance for e in database], "rule": [e.rule for e in database]}
-    )
-    return manifest
+def _sampled(
+    banks: Iterable[EmbeddingBank], train: Manifest, real: sampling.Threshold, fake: sampling.Threshold
+) -> tuple[Chosen, ...]:
+    """The new training database of one point of the grid, with all that the corpora know of its clips."""
+    merged = database.merge(database.sample_bank(bank, real, fake) for bank in banks)
+    clips = {clip.path: clip for clip in train}
+    return tuple(dataclasses.replace(entry, clip=clips[entry.clip.path]) for entry in merged)
 
 
 def _pretrain(plan: Plan, manifest: Manifest, corpus: str, progress: Progress, say: Say) -> EmbeddingBank:
@@ -236,7 +152,7 @@ def _train_small(
     plan: Plan, run: Run, waves: dict[str, Waves], progress: Progress, say: Say
 ) -> tuple[Detector, Fit]:
     """Train the small model on a database; at once where that is already done."""
-    manifest = write_database(
+    manifest = database.write(
         run.database, waves["train"].manifest.root, plan.work / "databases" / f"{run.name}.csv"
     )
     return pipeline.train_detector(
@@ -280,11 +196,14 @@ def _ship(
         if not pipeline.checkpoint_exists(folder):
             _finish_small(plan, run, tried if run is best else {}, waves, held_out[0]).save(folder)
         measure(f"{SHIPPED} on {run.name}", folder)
-    _write_figures(plan.work / "results.csv", figures)
+    if plan.results:
+        _write_figures(plan.results, figures)
 
     shipped = TrainedDetector.from_pretrained(plan.work / "small" / best.name)
-    counts = {run.name: count(entry.clip for entry in run.database) for run in runs}
-    counts |= {name: count(Manifest.read(plan.work / "databases" / f"{name}.csv").clips) for name in tried}
+    counts = {run.name: database.count(entry.clip for entry in run.database) for run in runs}
+    counts |= {
+        name: database.count(Manifest.read(plan.work / "databases" / f"{name}.csv").clips) for name in tried
+    }
     shipped.card = cards.tiny_card(shipped, [run.name for run in runs], figures, counts, tried, manifest)
     shipped.save(plan.out / "tiny")
     for corpus in plan.corpora:
@@ -333,12 +252,15 @@ def example_waves(file: Path) -> Waves:
     return Waves(Manifest(manifest.root, clips))
 
 
-def _write_figures(file: Path, figures: dict[str, list[Figures]]) -> None:
+def _write_figures(folder: Path, figures: dict[str, list[Figures]]) -> None:
     rows = [{"model": name} | entry.row() for name, entries in figures.items() for entry in entries]
-    with file.open("w", newline="", encoding="utf-8") as stream:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "build.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    command = "Made by `python -m ncdetect build --data DATA`: EER in % with its 95 % interval."
+    (folder / "build.md").write_text(f"{command}\n\n{cards.figures_table(figures)}\n", "utf-8")
 
 
 def _teller(say: Say) -> Callable[[Epoch], None]:

@@ -115,7 +115,7 @@ points between rows are within what another seed would change.
 
 The shipped model's row: `python -m ncdetect evaluate --data DATA --checkpoint tiny`. The other rows are printed by
 `python -m ncdetect build --data DATA`, which leaves every model under `build/`; for one of them:
-`python -m ncdetect evaluate --data DATA --checkpoint build/pretrained/vocoded` or `... build/small/{runs[1]}`.
+`python -m ncdetect evaluate --data DATA --checkpoint build/pretrained/vocoded` or `... build/small/all`.
 
 ## How it was chosen
 
@@ -125,7 +125,8 @@ Keep-rates (reals, fakes) of the grid, by the class-balanced cross-entropy on th
 |---|---|---|
 {grid}
 
-Clips after sampling (`{runs[0]}`, which ships), before it (`all`), and in a random draw of the same size, real + fake:
+Clips after sampling (`{runs[0]}` ships), before it (`all`), and in a random draw of the same size (`random`), real +
+fake. What to compare with `all` and `random`, which were trained without augmentation, is the row without it:
 
 {counts_table({name: counts[name] for name in runs}, facts["corpora"])}
 

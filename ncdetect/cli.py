@@ -198,9 +198,6 @@ def embed(
 def sample(
     bank: Annotated[list[Path], typer.Option(help="Bank of a corpus in its own model; give one for each.")],
     out: Annotated[Path, typer.Option(help="Manifest (CSV) of the new training database.")],
-    data: Annotated[
-        Path | None, typer.Option(help="The corpus, to copy all columns and check the files.")
-    ] = None,
     real_rate: Annotated[float | None, typer.Option(help="Share of the reals to keep.")] = None,
     fake_rate: Annotated[float | None, typer.Option(help="Share of the fakes to keep.")] = None,
     real_count: Annotated[int | None, typer.Option(help="Number of reals to keep.")] = None,
@@ -216,19 +213,15 @@ def sample(
 
     For each class give one of rate, count and distance; a count or rate holds for each bank.
     """
-    from ncdetect import build
+    from ncdetect import database
     from ncdetect.bank import EmbeddingBank
-    from ncdetect.layouts import open_corpus
     from ncdetect.sampling import Threshold
 
     real = Threshold(distance=real_distance, rate=real_rate, count=real_count)
     fake = Threshold(distance=fake_distance, rate=fake_rate, count=fake_count)
-    banks = [EmbeddingBank.load(file) for file in bank]
-    known = open_corpus(data) if data else None
-    database = build.sampled_database(banks, real, fake, known)
-    root = known.root if known else Path(".")
-    build.write_database(database, root, out)
-    counts = build.count(entry.clip for entry in database)
+    chosen = database.merge(database.sample_bank(EmbeddingBank.load(file), real, fake) for file in bank)
+    database.write(chosen, Path("."), out)
+    counts = database.count(entry.clip for entry in chosen)
     typer.echo(f"{counts['real']} real and {counts['fake']} fake clips: {out}")
 
 
@@ -241,6 +234,9 @@ def build_command(
     out: Annotated[Path, typer.Option(help="Where `tiny` and `corpora` are written.")] = Path("checkpoints"),
     examples: Annotated[Path, typer.Option(help="CSV of the example clips for the bank.")] = Path(
         "assets/examples/examples.csv"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder for the table of all figures.")] = Path(
+        "assets/results"
     ),
     corpus: Corpora = None,
     epochs: Annotated[int, typer.Option(help="Most epochs of each training.")] = 100,
@@ -257,5 +253,6 @@ def build_command(
         corpora=tuple(corpus) if corpus else build.CORPORA,
         recipe=Recipe(epochs=epochs, precision=precision),
         examples=examples if examples.is_file() else None,
+        results=results,
     )
     build.build(plan, progress_bar, typer.echo)

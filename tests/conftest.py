@@ -58,7 +58,7 @@ def made_checkpoint(made_corpus, tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("checkpoint")
     train, dev = (Waves(made_corpus.select(split=split)) for split in ("train", "dev"))
-    recipe, data = Recipe(epochs=6, precision="32-true"), pipeline.Data(16, epoch_clips=48)
+    recipe, data = Recipe(epochs=4, precision="32-true"), pipeline.Data(16, epoch_clips=48)
     detector, fit = pipeline.train_detector("tiny-resnet", train, dev, folder / "run", recipe, data)
     facts = pipeline.training_facts(train.manifest, "all", fit, recipe, data)
     pipeline.finish("tiny-resnet", detector, train, dev, facts, maps=False).save(folder / "made")

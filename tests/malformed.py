@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
 from media import FORMATS, speech_like, with_ffmpeg, with_soundfile
 
 _TRUNCATED = (

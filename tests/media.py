@@ -1,4 +1,4 @@
-"""Clips that the tests make: tones and speech-like sound in every format that a visitor may bring."""
+"""Clips that the tests make, in every format that a visitor may bring, and measures of what was read."""
 
 import io
 from collections.abc import Callable
@@ -6,6 +6,8 @@ from collections.abc import Callable
 import av
 import numpy as np
 import soundfile
+
+from ncdetect.audio import SAMPLE_RATE
 
 
 def tone(rate_hz: int, seconds: float = 1.5, hertz: float = 440.0, level: float = 0.5) -> np.ndarray:
@@ -29,6 +31,16 @@ def speech_like(seconds: float = 3.0, rate_hz: int = 16_000, seed: int = 0) -> n
     hiss = np.diff(rng.standard_normal(len(t) + 1)) * np.clip(np.sin(2 * np.pi * 2.5 * t + 2.5), 0, None) ** 4
     wave = buzz * voiced / 4 + 0.05 * hiss + 1e-4 * rng.standard_normal(len(t))
     return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
+
+
+def main_hertz(wave: np.ndarray) -> float:
+    """Frequency of the strongest partial, to 1 Hz, leaving out the codec's start and end."""
+    middle = wave[4000:-4000] * np.hanning(len(wave) - 8000)
+    return float(np.abs(np.fft.rfft(middle, SAMPLE_RATE)).argmax())
+
+
+def rms(wave: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(wave[4000:-4000], dtype=np.float64))))
 
 
 def with_soundfile(wave: np.ndarray, rate_hz: int, container: str, codec: str) -> bytes:

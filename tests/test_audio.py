@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from media import main_hertz, rms, speech_like, tone, with_ffmpeg, with_soundfile
 from ncdetect import audio
 from ncdetect.audio import SAMPLE_RATE, Audio, active_windows, load, quality_warnings, windows
-from tests.media import main_hertz, rms, speech_like, tone, with_ffmpeg, with_soundfile
-from tests.sentences import assert_plain_sentence
+from sentences import assert_plain_sentence
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from ncdetect import build, pipeline, projection
+from ncdetect import build, database, pipeline, projection
 from ncdetect.bank import EmbeddingBank
-from ncdetect.build import Chosen, Plan
+from ncdetect.build import Plan
 from ncdetect.checkpoint import TrainedDetector
 from ncdetect.corpora import Clip, Manifest
+from ncdetect.database import Chosen
 from ncdetect.labels import Label
 from ncdetect.metrics import Calibration
 from ncdetect.sampling import Threshold
@@ -30,6 +31,7 @@ def small_plan(made_corpus, monkeypatch):
             keep_rates=((1.0, 0.5), (0.5, 0.5)),
             recipe=Recipe(epochs=2, precision="32-true"),
             batches=pipeline.Data(16, epoch_clips=32),
+            results=folder / "results",
         )
 
     return plan
@@ -52,8 +54,11 @@ def test_the_chain_from_corpus_to_checkpoint(small_plan, made_corpus, tmp_path):
         config = json.loads((folder / "config.json").read_text())
         bank = EmbeddingBank.load(folder / "bank.parquet", config["model_sha256"])
         assert len(bank) == 36 and not list(folder.glob("*.safetensors"))
-    database = Manifest.read(tmp_path / "work" / "databases" / "real-1-fake-0.5.csv", root=made_corpus.root)
-    assert set(database) <= set(made_corpus.select(split="train"))
+    lines = (tmp_path / "results" / "build.csv").read_text().splitlines()
+    assert lines[0].startswith("model,clips,reals,fakes,eer,") and len(lines) in (1 + 5 * 3, 1 + 6 * 3)
+    assert "python -m ncdetect build" in (tmp_path / "results" / "build.md").read_text().splitlines()[0]
+    read = Manifest.read(tmp_path / "work" / "databases" / "real-1-fake-0.5.csv", root=made_corpus.root)
+    assert set(read) <= set(made_corpus.select(split="train"))
 
 
 def test_a_killed_build_goes_on_to_the_same_checkpoint(small_plan, tmp_path):
@@ -99,22 +104,22 @@ def test_merging_keeps_the_nearest_of_a_recording():
         bank_of(first, [[0.0], [3], [7], [50], [100]], [-1, -1, 1, -1, 1]),
         bank_of(second, [[1.0], [2], [2]], [-1, 1, -1]),  # mean 1.5: r1 is 0.5 away
     ]
-    database = build.sampled_database(banks, Threshold(rate=1), Threshold(rate=1))
-    assert [entry.clip.path for entry in database] == ["a/2", "a/3", "b/1", "b/2", "b/3"]
-    assert {entry.clip.path: entry.distance for entry in database} == pytest.approx(
+    merged = database.merge(
+        database.sample_bank(bank, Threshold(rate=1), Threshold(rate=1)) for bank in banks
+    )
+    assert [entry.clip.path for entry in merged] == ["a/2", "a/3", "b/1", "b/2", "b/3"]
+    assert {entry.clip.path: entry.distance for entry in merged} == pytest.approx(
         {"a/2": 1.5, "a/3": 0, "b/1": 0.5, "b/2": 0, "b/3": 0.5}
     )
-    assert {entry.rule for entry in database} == {"algorithm-1 rate 1"}
-    with pytest.raises(ValueError, match="which the corpus lacks"):
-        build.sampled_database(banks, Threshold(rate=1), Threshold(rate=1), Manifest(".", ()))
+    assert {entry.rule for entry in merged} == {"algorithm-1 rate 1"}
 
 
 def test_a_random_draw_has_the_same_counts(made_corpus):
     train = made_corpus.select(split="train")
     like = [Chosen(clip, 0.0, "x") for clip in train.clips[:15] + train.clips[30:37]]
-    drawn = build.random_database(train, like, seed=1)
-    assert build.count(e.clip for e in drawn) == build.count(e.clip for e in like)
-    assert drawn == build.random_database(Manifest(train.root, train.clips[::-1]), like, seed=1)
+    drawn = database.random_like(train, like, seed=1)
+    assert database.count(e.clip for e in drawn) == database.count(e.clip for e in like)
+    assert drawn == database.random_like(Manifest(train.root, train.clips[::-1]), like, seed=1)
     assert {e.clip for e in drawn} != {e.clip for e in like}
 
 

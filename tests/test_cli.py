@@ -92,7 +92,7 @@ def test_train_evaluate_embed_and_sample(made_corpus, tmp_path):
     )
     assert status == 0 and len(EmbeddingBank.load(bank)) == 48
     status, text = run(
-        "sample", "--bank", bank, "--data", made_corpus.root, "--real-count", 4, "--fake-rate", 0.5,
+        "sample", "--bank", bank, "--real-count", 4, "--fake-rate", 0.5,
         "--out", tmp_path / "new.csv",
     )  # fmt: skip
     sampled = Manifest.read(tmp_path / "new.csv", root=made_corpus.root)

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from malformed import make_malformed
+from media import FORMATS, main_hertz, rms, speech_like, tone, with_ffmpeg, with_soundfile
 from ncdetect import audio, decoding
 from ncdetect.audio import SAMPLE_RATE, AudioError, load, quality_warnings
-from tests.malformed import make_malformed
-from tests.media import FORMATS, main_hertz, rms, speech_like, tone, with_ffmpeg, with_soundfile
-from tests.sentences import assert_plain_sentence
+from sentences import assert_plain_sentence
 
 pytestmark = pytest.mark.filterwarnings("error")
 
