@@ -36,8 +36,8 @@ Corpora = Annotated[list[str] | None, typer.Option(help="Only this corpus; may b
 def main() -> None:
     """Run the command line; errors that a user can act on are one line and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for noisy in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    # Fabric sets its own root to INFO when it is imported; this child of it is the one that talks.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
     keep_freed_memory()
     try:
