@@ -113,6 +113,8 @@ of a larger model trained on that corpus, merged into one small training databas
 (1,000 rounds, reals drawn by speaker, fakes by generator). One seed ({recipe["seed"]}) each: differences of a few
 points between rows are within what another seed would change.
 
+{_what_sampling_gained(figures, runs)}
+
 The shipped model's row: `python -m ncdetect evaluate --data DATA --checkpoint tiny`. The other rows are printed by
 `python -m ncdetect build --data DATA`, which leaves every model under `build/`; for one of them:
 `python -m ncdetect evaluate --data DATA --checkpoint build/pretrained/vocoded` or `... build/small/all`.
@@ -152,6 +154,25 @@ readings of one embedding, not two witnesses.
 corpora {", ".join(facts["corpora"])} for training, and those that stand in the table only for evaluation. The audio
 itself is not part of this project; the bank holds embeddings and 2-D coordinates.
 """
+
+
+def _what_sampling_gained(figures: Table, runs: Sequence[str]) -> str:
+    """In plain words, from the numbers: the sampled database against a random draw and against everything."""
+    rows = {run: row for run in runs for name, row in figures.items() if name.endswith(f" {run}")}
+    sampled = next(run for run in runs if not run.endswith("-augmented"))
+    sentences = []
+    for rival, what in (("random", "a random draw of the same size"), ("all", "training on everything")):
+        parts = []
+        for own, other in zip(rows[sampled], rows[rival], strict=True):
+            if own.clips not in ("all", "wild"):
+                continue
+            apart = own.eer.high < other.eer.low or other.eer.high < own.eer.low
+            better = "better" if own.eer.value < other.eer.value else "worse"
+            verdict = better if apart else f"{better}, but within the intervals"
+            where = "eval" if own.clips == "all" else "wild"
+            parts.append(f"{where} {100 * own.eer.value:.1f} against {100 * other.eer.value:.1f} ({verdict})")
+        sentences.append(f"Against {what}: {', '.join(parts)}.")
+    return f"**What sampling gained** (`{sampled}`, EER in %). " + " ".join(sentences)
 
 
 def corpus_card(corpus: str, bank_clips: int, row: Sequence[Figures]) -> str:
