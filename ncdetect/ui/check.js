@@ -1,0 +1,136 @@
+// Tab "Check a clip": example cards, the verdict's arrival, and the map with the clip as a star.
+(() => {
+  const nc = window.ncdetect;
+  let player = null, told = null;
+
+  nc.examples = (element, pick) => {
+    element.addEventListener("click", (event) => {
+      const card = event.target.closest("[data-clip]");
+      if (!card) return;
+      document.querySelectorAll(".nc-example.nc-picked").forEach((old) => old.classList.remove("nc-picked"));
+      card.classList.add("nc-picked");
+      pick({ clip: card.dataset.clip });
+    });
+  };
+
+  // Gradio refuses what the browser does not call audio, such as every WebM and MP4. Whether there is sound in a
+  // file is for the decoder to say, in its own words.
+  const asAudio = (file) => (file.type.startsWith("audio/") ? file : new File([file], file.name, { type: "audio/webm" }));
+  const chosen = (input, files) => {
+    const transfer = new DataTransfer();
+    for (const file of files) transfer.items.add(asAudio(file));
+    input.files = transfer.files;
+  };
+  const uploadOf = (event) => document.querySelector("#clip")?.contains(event.target) &&
+    document.querySelector("#clip input[type=file]");
+  document.addEventListener("click", (event) => {
+    const input = uploadOf(event);
+    if (input) input.accept = "audio/*,video/*,.amr,.opus,.m4a,.wma,.caf,.flac";
+  }, true);
+  document.addEventListener("change", (event) => {
+    if (event.target === uploadOf(event)) chosen(event.target, [...event.target.files]);
+  }, true);
+  document.addEventListener("drop", (event) => {
+    const input = uploadOf(event), files = event.dataTransfer ? [...event.dataTransfer.files] : [];
+    if (!input || !files.length || files.every((file) => file.type.startsWith("audio/"))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    chosen(input, files.slice(0, 1));
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }, true);
+
+  // On a phone the verdict lies below what was pressed: bring it into sight. The answer of an example stays on its card.
+  nc.verdict = (element, watch) => {
+    watch("value", () => {
+      const card = element.querySelector(".nc-verdict"), box = card && card.getBoundingClientRect();
+      const picked = document.querySelector(".nc-example.nc-picked"), truth = element.querySelector(".nc-truth");
+      if (picked && truth) {
+        const answer = picked.querySelector(".nc-answer"), word = picked.dataset.truth;
+        answer.textContent = word === "part" ? "truth: part fake" : `truth: ${word}`;
+        answer.className = `nc-answer nc-${word === "part" ? "fake" : word}`;
+        answer.hidden = false;
+      } else if (picked) picked.classList.remove("nc-picked");
+      if (card && !card.classList.contains("nc-empty") && box.top + 90 > window.innerHeight) {
+        card.scrollIntoView({ behavior: nc.calm() ? "auto" : "smooth", block: "start" });
+      }
+    });
+  };
+
+  const play = (clip) => {
+    if (!player) return;
+    told.textContent = `Playing: ${clip.title}`;
+    player.hidden = false;
+    player.src = clip.url;
+    player.play().catch(() => { told.textContent = `${clip.title}: press play.`; });
+  };
+
+  nc.details = (element) => {
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-play]");
+      if (button && nc.playable && nc.playable[button.dataset.play]) play(nc.playable[button.dataset.play]);
+    });
+  };
+
+  const SKETCH = "A sketch: clips that sound alike to the model lie close together. Distances on it can mislead; the bars are exact.";
+  const EXACT = "Not a sketch: the true distances of each clip to both average voices. Below the dashed line a clip is nearer to the average fake voice.";
+
+  const note = (map, value) => {
+    if (map.view === "exact") return [EXACT, false];
+    const star = map.starPlace();
+    if (star && value) {
+      const [real, fake] = map.views[map.view].means.map((mean) => Math.hypot(mean[0] - star[0], mean[1] - star[1]));
+      const seems = real <= fake ? "real" : "fake";
+      if (seems !== value.nearest) {
+        return [`Here the star seems nearer to the average ${seems} voice; by the true distances it is nearer to the ` +
+          `average ${value.nearest} one. The bars are exact, this map is a sketch.`, true];
+      }
+    }
+    return [SKETCH, false];
+  };
+
+  nc.checkMap = async (element, props, server, watch) => {
+    const host = element.querySelector(".nc-plot"), hint = element.querySelector(".nc-map-note");
+    told = element.querySelector(".nc-told");
+    player = element.querySelector("audio");
+    let payload;
+    try {
+      [payload] = await Promise.all([server.known_clips(null), nc.plotly()]);
+      if (payload.error) throw new Error(payload.error);
+    } catch (error) {
+      host.textContent = `The map is not available: ${error.message}`;
+      return;
+    }
+    nc.playable = Object.fromEntries(Object.values(payload.playable).map((clip) => [clip.path, clip]));
+    const layers = payload.traces.map((trace) => ({ ...trace, rows: nc.unpack(trace.rows) }));
+    const map = new nc.Map(host, payload, layers);
+    const tell = () => {
+      const [text, loud] = note(map, props.value);
+      hint.textContent = text;
+      hint.classList.toggle("nc-loud", loud);
+    };
+    map.onclip = (row) => {
+      const clip = payload.playable[row];
+      if (clip) return play(clip);
+      player.pause();
+      player.hidden = true;
+      told.textContent = `${map.text(row).replace(/<br>/g, ", ")}. Its licence does not let us play it here.`;
+    };
+    const press = nc.choice(element.querySelector("[role=radiogroup]"), async (view) => {
+      await map.show(view);
+      tell();
+    });
+    element.querySelectorAll("[role=radiogroup] button").forEach((button) => {
+      button.hidden = !(button.dataset.value in map.views);
+    });
+    press(map.view);
+    element.querySelector(".nc-count").textContent = payload.known.toLocaleString("en");
+    map.star = props.value ? props.value.maps : null;
+    host.textContent = "";
+    await map.draw();
+    tell();
+    watch("value", async () => {
+      await map.place(props.value ? props.value.maps : null);
+      tell();
+    });
+  };
+})();

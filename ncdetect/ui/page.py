@@ -1,0 +1,107 @@
+"""The page as a whole: tabs, look, and how it is launched. A new tab is one line in TABS."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ncdetect import plots
+from ncdetect.ui import check, examples, lab
+from ncdetect.ui.private import LARGEST_AGE_S, SWEEP_EVERY_S, Uploads
+
+HERE = Path(__file__).parent
+TITLE = "ncdetect: is this voice real?"
+TABS: dict[str, Callable[[Uploads], None]] = {
+    "Check a clip": check.build,
+    "Sampling lab": lab.build,
+}
+SCRIPTS = ("map.js", "check.js", "lab.js")
+STYLES = ("page.css", "cards.css")
+FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+
+
+def build(folder: Path) -> gr.Blocks:
+    """The page.
+
+    Args:
+        folder: Where visitors' clips lie: what GRADIO_TEMP_DIR says.
+    """
+    gr.set_static_paths([examples.FOLDER, plotly_script()])
+    with gr.Blocks(title=TITLE, delete_cache=(SWEEP_EVERY_S, LARGEST_AGE_S), analytics_enabled=False) as demo:
+        uploads = watch_uploads(demo, folder)
+        with gr.Tabs(elem_id="tabs"):
+            for name, build_tab in TABS.items():
+                with gr.Tab(name):
+                    build_tab(uploads)
+
+        def on_leave(request: gr.Request) -> None:
+            check.leave(uploads, request.session_hash)
+
+        demo.unload(on_leave)
+    return demo
+
+
+def watch_uploads(demo: gr.Blocks, folder: Path) -> Uploads:
+    """Put our count of uploads in the place of Gradio's set, and start sweeping."""
+    uploads = Uploads(folder)
+    demo.temp_file_sets[demo.temp_file_sets.index(demo.upload_file_set)] = uploads
+    demo.upload_file_set = uploads
+    uploads.sweep_for_ever()
+    return uploads
+
+
+def launch_options() -> dict[str, Any]:
+    """What `launch` needs for the look and the limits of the page."""
+    return {
+        "theme": theme(),
+        "css": colours_css() + "".join((HERE / name).read_text("utf-8") for name in STYLES),
+        "head": head(),
+        "max_file_size": "25mb",
+        "ssr_mode": False,
+        "footer_links": ["api"],
+        "show_error": False,
+    }
+
+
+def plotly_script() -> Path:
+    """plotly.min.js in the wheel of plotly, found without importing it."""
+    spec = importlib.util.find_spec("plotly")
+    assert spec and spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations))) / "package_data" / "plotly.min.js"
+
+
+def head() -> str:
+    """Our scripts, inline: nothing is fetched from elsewhere, not even an icon."""
+    scripts = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
+    url = json.dumps(f"gradio_api/file={plotly_script()}")
+    return (
+        '<meta name="description" content="Is this voice real or synthetic? A detector that shows its work.">'
+        f"<script>window.ncdetect = {{ plotlyUrl: {url} }};\n{scripts}</script>"
+    )
+
+
+def theme() -> gr.themes.Base:
+    """Calm and plain: system fonts, one accent."""
+    return gr.themes.Base(
+        primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=("ui-monospace", "monospace"),
+        radius_size="lg", spacing_size="md",
+    ).set(
+        body_background_fill="#f5f7fa", body_background_fill_dark="#0d131c",
+        block_background_fill="#ffffff", block_background_fill_dark="#161e2b",
+        block_border_color="#dfe5ee", block_border_color_dark="#273244",
+        border_color_primary="#dfe5ee", border_color_primary_dark="#273244",
+        background_fill_primary="#ffffff", background_fill_primary_dark="#161e2b",
+        block_shadow="none",
+    )  # fmt: skip
+
+
+def colours_css() -> str:
+    """The colours of `plots.COLOURS` as CSS variables, light and dark."""
+
+    def rules(mode: str) -> str:
+        return "".join(f"--nc-{name}: {values[mode]};" for name, values in plots.COLOURS.items())
+
+    return f":root {{{rules('light')}}} .dark {{{rules('dark')}}}\n"

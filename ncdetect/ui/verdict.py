@@ -1,0 +1,235 @@
+"""The verdict as HTML: plain words first, numbers second. Pure functions from a Verdict to text."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from ncdetect.ui import examples, wording
+
+if TYPE_CHECKING:
+    from ncdetect.predictor import Neighbour, Verdict, Window
+
+_SHAPES = {
+    "real": '<circle cx="24" cy="24" r="19"/><path class="nc-cut" d="M15 24.5l6.5 6.5L33.5 18"/>',
+    "fake": '<path d="M24 3.5L44.5 24 24 44.5 3.5 24z"/><path class="nc-cut" d="M24 14v12M24 32v1"/>',
+    "undecided": '<rect x="6" y="6" width="36" height="36" rx="9"/><path class="nc-cut" d="M15 24h18"/>',
+}
+
+
+@dataclass(frozen=True)
+class Band:
+    """Where the known clips of a class lie: distances to their own mean that 5 % and 95 % do not exceed."""
+
+    low: float
+    high: float
+    known: int
+
+
+def shape(word: str) -> str:
+    """The sign of a class: circle, diamond or square, so that colour never speaks alone."""
+    return f'<svg class="nc-shape nc-{word}" viewBox="0 0 48 48" aria-hidden="true">{_SHAPES[word]}</svg>'
+
+
+def empty() -> str:
+    """What stands where the verdict will be."""
+    return (
+        '<section class="nc-card nc-verdict nc-empty" aria-label="Verdict"><div class="nc-head">'
+        f"<span class='nc-ghosts'>{shape('real')}{shape('fake')}</span>"
+        "<div><h2>Your verdict appears here</h2><p>Upload or record a clip, or pick an example above. "
+        "It takes about a second.</p></div></div></section>"
+    )
+
+
+def failure(sentence: str) -> str:
+    """A clip that cannot be judged: why, and what to do."""
+    return (
+        '<section class="nc-card nc-verdict nc-failed" role="alert" aria-label="Verdict"><div '
+        'class="nc-head">'
+        f"{shape('undecided')}<div><h2>This clip cannot be checked</h2><p>{escape(sentence)}</p></div>"
+        f"</div></section>"
+    )
+
+
+def card(
+    verdict: "Verdict", bands: dict[str, Band], agreement: object, example: examples.Example | None
+) -> str:
+    """The card: verdict, confidence, reason, warnings, distances, the two readings."""
+    word = verdict.verdict
+    return (
+        f'<section class="nc-card nc-verdict nc-{word}" aria-label="Verdict" data-verdict="{word}">'
+        f'<div class="nc-head">{shape(word)}<div><h2>{wording.HEADLINES[word]}</h2>'
+        f'<p class="nc-confidence">{_confidence(verdict)}</p></div></div>'
+        f"{_gauge(verdict)}"
+        f'<p class="nc-reason">{escape(verdict.reason)}</p>'
+        f"{_warnings(verdict)}{_truth(verdict, example)}"
+        f"{_distances(verdict, bands)}{_witnesses(verdict, agreement)}"
+        "</section>"
+    )
+
+
+def spoken(verdict: "Verdict") -> str:
+    """The verdict in one breath, for screen readers."""
+    sure = wording.confidence(verdict)
+    return f"{wording.HEADLINES[verdict.verdict]}. {sure.percent} per cent {sure.leans}. {verdict.reason}"
+
+
+def _confidence(verdict: "Verdict") -> str:
+    sure = wording.confidence(verdict)
+    if verdict.verdict == "undecided":
+        return f"The classifier alone says <b>{sure.percent} %</b> {sure.leans}: not enough to call it."
+    return f"<b>{sure.percent} %</b> · {sure.words}"
+
+
+def _gauge(verdict: "Verdict") -> str:
+    share = wording.percent(verdict.probability)
+    return (
+        f'<div class="nc-gauge" role="img" aria-label="{share} per cent fake, if real and fake were '
+        f'equally likely">'
+        f'<div class="nc-track"><i style="left:{share}%"></i></div>'
+        "<div class='nc-ends'><span>real</span><span>if real and fake were equally likely</span>"
+        "<span>fake</span></div>"
+        "</div>"
+    )
+
+
+def _truth(verdict: "Verdict", example: examples.Example | None) -> str:
+    if example is None:
+        return ""
+    if example.fake_span:
+        words = f"The computer speaks from {wording.time_span(*example.fake_span)}: see the timeline."
+    elif verdict.verdict == "undecided":
+        words = "The model abstained."
+    else:
+        words = "The model is right." if verdict.verdict == example.label else "The model is wrong here."
+    return (
+        f'<div class="nc-truth" data-truth="{example.label}"><b>The truth:</b> '
+        f"{escape(examples.truth(example))}. "
+        f"<b>{words}</b> <span>{escape(examples.trained(example))}</span></div>"
+    )
+
+
+def _warnings(verdict: "Verdict") -> str:
+    if not verdict.warnings:
+        return ""
+    items = "".join(f"<li>{escape(warning.sentence)}</li>" for warning in verdict.warnings)
+    return f'<ul class="nc-warnings" aria-label="Quality warnings">{items}</ul>'
+
+
+def _distances(verdict: "Verdict", bands: dict[str, Band]) -> str:
+    values = {"real": verdict.distance_real, "fake": verdict.distance_fake}
+    ranks = {"real": verdict.percentile_real, "fake": verdict.percentile_fake}
+    full = 1.05 * max(*values.values(), *(band.high for band in bands.values()), 1e-9)
+    rows = ""
+    for label, value in values.items():
+        band, nearest = bands[label], verdict.nearest_mean == label
+        low, high = 100 * band.low / full, 100 * band.high / full
+        rows += (
+            f'<div class="nc-distance nc-{label}"><div class="nc-label">{shape(label)}<span>to the average '
+            f"{label} "
+            f"voice{' <b>nearer</b>' if nearest else ''}</span><output>{value:.2f}</output></div>"
+            f'<div class="nc-bar"><u style="left:{low:.1f}%;width:{high - low:.1f}%"></u>'
+            f'<i style="width:{100 * value / full:.1f}%"></i></div>'
+            f"<small>{wording.rank(ranks[label], label, band.known)}</small></div>"
+        )
+    return (
+        f'<div class="nc-distances"><h3>How far from the average voices</h3>{rows}'
+        '<p class="nc-note">One scale for both bars. The outlined stretch is where nine in ten known clips '
+        "of that "
+        "kind lie.</p></div>"
+    )
+
+
+def _witnesses(verdict: "Verdict", agreement: object) -> str:
+    called = wording.confidence(verdict).leans
+    says = "agree" if verdict.agreement else "disagree"
+    chips = "".join(
+        f'<span class="nc-chip nc-{word}">{shape(word)}{name}: <b>{word}</b></span>'
+        for name, word in (("Nearest average", verdict.nearest_mean), ("Classifier", called))
+    )
+    return (
+        f'<div class="nc-witnesses"><h3>Two readings {says}</h3><div class="nc-chips">{chips}'
+        f'<span class="nc-chip nc-{says}">{"=" if verdict.agreement else "≠"} they {says}</span></div>'
+        '<p class="nc-note">They are two readings of one embedding, not two independent witnesses. '
+        f"{escape(wording.agreement_sentence(agreement))}</p></div>"
+    )
+
+
+def details(verdict: "Verdict", example: examples.Example | None) -> str:
+    """Below the card: the timeline of a longer clip, and the nearest known clips."""
+    return f'<div class="nc-details">{timeline(verdict, example)}{_neighbours(verdict, example)}</div>'
+
+
+def timeline(verdict: "Verdict", example: examples.Example | None = None) -> str:
+    """How the probability runs through a clip of several windows; empty for one window."""
+    if len(verdict.windows) < 2:
+        return ""
+    edges = [0.0]
+    for before, after in zip(verdict.windows, verdict.windows[1:], strict=False):
+        edges.append((before.start_s + before.end_s + after.start_s + after.end_s) / 4)
+    edges.append(max(verdict.duration_s, edges[-1]))
+    length = max(edges[-1], 1e-9)
+    bars = "".join(
+        _bar(window, 100 * (end - start) / length)
+        for window, start, end in zip(verdict.windows, edges, edges[1:], strict=False)
+    )
+    judged = [window for window in verdict.windows if window.probability is not None]
+    fakes = sum(window.probability > 0.5 for window in judged)
+    left_out = len(verdict.windows) - len(judged)
+    summary = f"{fakes} of {len(judged)} stretches lean fake" + (
+        f"; {left_out} with hardly any sound were not judged" if left_out else ""
+    )
+    span = example.fake_span if example else None
+    mark = ""
+    if span:
+        left, width = 100 * span[0] / length, 100 * (span[1] - span[0]) / length
+        mark = f'<div class="nc-mark"><span style="left:{left:.2f}%;width:{width:.2f}%">computer</span></div>'
+    return (
+        '<section class="nc-card nc-timeline"><h3>How it sounds over time</h3>'
+        f'<p class="nc-note">{summary}. Each bar is a stretch of 3 seconds; the higher, the more it sounds '
+        f"fake.</p>"
+        f'<div class="nc-strip" role="img" aria-label="Timeline: {summary}">{bars}<hr></div>{mark}'
+        f'<div class="nc-ends"><span>0:00</span><span>{wording.clock(length / 2)}</span>'
+        f"<span>{wording.clock(length)}</span></div></section>"
+    )
+
+
+def _bar(window: "Window", width: float) -> str:
+    span = wording.time_span(window.start_s, window.end_s)
+    if window.probability is None:
+        title = f"{span}: too little sound"
+        return f'<div class="nc-window nc-unjudged" style="width:{width:.3f}%" title="{title}"></div>'
+    share = wording.percent(window.probability)
+    word = "fake" if window.probability > 0.5 else "real"
+    return (
+        f'<div class="nc-window nc-{word}" style="width:{width:.3f}%" title="{span}: {share} % fake">'
+        f'<i style="height:{share}%"></i></div>'
+    )
+
+
+def _neighbours(verdict: "Verdict", example: examples.Example | None) -> str:
+    rows = "".join(_neighbour(neighbour, example) for neighbour in verdict.neighbours)
+    return (
+        '<section class="nc-card nc-neighbours"><h3>The known clips it resembles most</h3><table><thead><tr>'
+        "<th scope='col'>It is</th><th scope='col'>What it is</th><th scope='col'>Collection</th>"
+        f"<th scope='col'>Distance</th></tr></thead><tbody>{rows}</tbody></table></section>"
+    )
+
+
+def _neighbour(neighbour: "Neighbour", example: examples.Example | None) -> str:
+    known = examples.examples().get(neighbour.path) if neighbour.corpus == "examples" else None
+    what = wording.what_it_is(neighbour.label, neighbour.generator, neighbour.kind, neighbour.language)
+    if known:
+        what = known.title + (" (this very clip)" if example and example.path == known.path else "")
+    play = (
+        f' <button type="button" class="nc-mini" data-play="{escape(known.path)}" aria-label="Play '
+        f'{escape(known.title)}">'
+        "play</button>"
+        if known
+        else ""
+    )
+    return (
+        f"<tr><td><span class='nc-who "
+        f"nc-{neighbour.label}'>{shape(neighbour.label)}{neighbour.label}</span></td>"
+        f"<td>{escape(what)}{play}</td><td>{escape(neighbour.corpus)}</td>"
+        f"<td>{neighbour.distance:.2f}</td></tr>"
+    )
