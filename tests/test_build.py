@@ -55,7 +55,8 @@ def test_the_chain_from_corpus_to_checkpoint(small_plan, made_corpus, tmp_path):
         bank = EmbeddingBank.load(folder / "bank.parquet", config["model_sha256"])
         assert len(bank) == 36 and not list(folder.glob("*.safetensors"))
     lines = (tmp_path / "results" / "build.csv").read_text().splitlines()
-    assert {"model", "clips", "eer", "eer_low"} <= set(lines[0].split(",")) and len(lines) in (1 + 5 * 3, 1 + 6 * 3)
+    assert {"model", "clips", "eer", "eer_low"} <= set(lines[0].split(","))
+    assert len(lines) in (1 + 5 * 3, 1 + 6 * 3)  # the best run may be the augmented one
     assert "python -m ncdetect build" in (tmp_path / "results" / "build.md").read_text().splitlines()[0]
     read = Manifest.read(tmp_path / "work" / "databases" / "real-1-fake-0.5.csv", root=made_corpus.root)
     assert set(read) <= set(made_corpus.select(split="train"))

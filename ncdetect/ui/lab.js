@@ -154,7 +154,8 @@
       map = new nc.Map(host, current, [
         { role: "other", strong: false, rows: nc.unpack(current.others) },
         { role: "real", strong: false, rows: real.rows }, { role: "fake", strong: false, rows: fake.rows },
-        { role: "real", strong: true, rows: rowsKept("real") }, { role: "fake", strong: true, rows: rowsKept("fake") },
+        { role: "real", strong: true, cover: true, rows: rowsKept("real") },
+        { role: "fake", strong: true, cover: true, rows: rowsKept("fake") },
       ], map);
       if (view in map.views) map.view = view;
       pressView(map.view);

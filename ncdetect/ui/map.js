@@ -25,7 +25,11 @@ window.ncdetect = window.ncdetect || {};
     return new TYPES[packed.dtype](bytes.buffer);
   };
 
-  nc.pick = (values, rows) => Array.from(rows, (row) => values[row]);
+  nc.pick = (values, rows) => {
+    const picked = new Float32Array(rows.length);
+    for (let i = 0; i < rows.length; i++) picked[i] = values[rows[i]];
+    return picked;
+  };
   nc.calm = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   // Redraw when the theme changes, which is a class "dark" on the body.
@@ -42,7 +46,7 @@ window.ncdetect = window.ncdetect || {};
   };
 
   nc.Map = class {
-    // layers: [{role: real|fake|other, strong: bool, rows}], drawn in this order
+    // layers: [{role: real|fake|other, strong: bool, rows, cover: bool}], drawn in this order
     // before: the map that this host showed until now
     constructor(host, payload, layers, before = null) {
       this.host = host;
@@ -86,7 +90,9 @@ window.ncdetect = window.ncdetect || {};
     traces() {
       const clouds = this.layers.map((layer) => ({
         type: "scattergl", mode: "markers", ...this.points(layer), marker: this.marker(layer),
-        customdata: Array.from(layer.rows), text: Array.from(layer.rows, (row) => this.text(row)), hoverinfo: "text",
+        // A cover lies on points that answer for themselves: it is redrawn at every move of a slider.
+        ...(layer.cover ? { hoverinfo: "skip" } : { hoverinfo: "text", customdata: Array.from(layer.rows),
+          text: Array.from(layer.rows, (row) => this.text(row)) }),
       }));
       const means = this.views[this.view].means;
       const [cross, star] = [this.colour("ink"), this.starPlace()];
@@ -189,17 +195,14 @@ window.ncdetect = window.ncdetect || {};
       this.told();
     }
 
-    // Change the rows of some layers: only their coordinates are drawn anew.
+    // Change the rows of some covers: only their coordinates are drawn anew.
     async keep(rowsOfLayer, lines) {
       const indices = Object.keys(rowsOfLayer).map(Number), Plotly = await nc.plotly();
       for (const index of indices) this.layers[index].rows = rowsOfLayer[index];
       this.lines = lines;
       const points = indices.map((index) => this.points(this.layers[index]));
-      const rows = indices.map((index) => Array.from(this.layers[index].rows));
-      await Plotly.update(this.host, {
-        x: points.map((p) => p.x), y: points.map((p) => p.y), customdata: rows,
-        text: rows.map((some) => some.map((row) => this.text(row))),
-      }, { shapes: this.shapes() }, indices);
+      await Plotly.update(this.host, { x: points.map((p) => p.x), y: points.map((p) => p.y) },
+        { shapes: this.shapes() }, indices);
     }
 
     recolour() { if (this.listening) this.draw(); }
