@@ -66,6 +66,8 @@ def test_agreement_is_told_from_the_checkpoint():
     told = wording.agreement_sentence(facts)
     assert "1,200 held-out clips" in told and "95 %" in told and "90 %" in told and "50 %" in told
     assert "disagreed" not in wording.agreement_sentence({"agree": 0.9})
+    assert wording.accuracy_sentence(facts).endswith("right in 88 of 100 cases.")
+    assert wording.accuracy_sentence({"agree": 0.9}) == ""
 
 
 @pytest.mark.parametrize("word", ["real", "fake", "undecided"])

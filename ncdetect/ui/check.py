@@ -220,7 +220,8 @@ def build(uploads: Uploads) -> None:
     for question, answer in QUESTIONS.items():
         with gr.Accordion(question, open=False):
             gr.HTML(f'<p class="nc-answer-text">{answer}</p>')
-    gr.HTML(f'<footer class="nc-foot"><p>{LIMITS}</p><p>{PRIVACY}</p></footer>')
+    measured = wording.accuracy_sentence(model.facts().get("agreement"))
+    gr.HTML(f'<footer class="nc-foot"><p>{LIMITS} {measured}</p><p>{PRIVACY}</p></footer>')
 
     def on_clip(path: str | None, request: gr.Request):
         uploads.keep_for(request.session_hash, path)

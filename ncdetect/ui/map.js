@@ -110,20 +110,43 @@ window.ncdetect = window.ncdetect || {};
 
     starPlace() { return this.star && this.star[this.view] ? this.star[this.view] : null; }
 
-    label(text, at, colour, up) {
-      return { text, x: at[0], y: at[1], showarrow: true, arrowhead: 0, arrowwidth: 1.2, arrowcolor: colour,
-        ax: 0, ay: up ? -38 : 38, bgcolor: this.colour("surface"), bordercolor: colour, borderwidth: 1.4,
-        borderpad: 4, font: { size: 12.5, color: this.colour("ink") }, captureevents: false };
+    // Where labels go: beside their marks, on neither a mark nor another label, as far as that can be had.
+    labels() {
+      const { x, y, means } = this.views[this.view], star = this.starPlace();
+      const marks = [["average real voice", means[0], this.colour("real"), 142],
+        ["average fake voice", means[1], this.colour("fake"), 142]];
+      if (star) marks.push(["<b>this clip</b>", star, this.colour("clip"), 76]);
+      const reach = (values, at) => {
+        let low = Infinity, high = -Infinity;
+        for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
+        for (const mark of marks) { low = Math.min(low, mark[1][at]); high = Math.max(high, mark[1][at]); }
+        return [low, high - low || 1];
+      };
+      const [[left, wide], [low, tall]] = [reach(x, 0), reach(y, 1)];
+      const { clientWidth: width, clientHeight: height } = this.host;
+      const place = (at) => [0.05 * width + 0.9 * width * (at[0] - left) / wide, height * (0.95 - 0.9 * (at[1] - low) / tall)];
+      const box = (middle, w, h) => [middle[0] - w / 2, middle[1] - h / 2, middle[0] + w / 2, middle[1] + h / 2];
+      const common = (a, b) => Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0])) *
+        Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
+      const taken = marks.map((mark) => box(place(mark[1]), 34, 34));
+      const inside = [0, 0, width, height];
+      return marks.map(([text, at, colour, w]) => {
+        const middle = place(at), side = w / 2 + 26;
+        const badness = ([dx, dy]) => {
+          const wanted = box([middle[0] + dx, middle[1] + dy], w, 30);
+          return taken.reduce((sum, other) => sum + common(wanted, other), 0) + 3 * (w * 30 - common(wanted, inside));
+        };
+        const shifts = [[0, -40], [0, 40], [side, 0], [-side, 0], [side, -40], [-side, -40], [side, 40], [-side, 40]];
+        const best = shifts.reduce((a, b) => (badness(b) < badness(a) - 1 ? b : a));
+        taken.push(box([middle[0] + best[0], middle[1] + best[1]], w, 30));
+        return { text, x: at[0], y: at[1], showarrow: true, arrowhead: 0, arrowwidth: 1.2, arrowcolor: colour,
+          standoff: 12, ax: best[0], ay: best[1], bgcolor: this.colour("surface"), bordercolor: colour, borderwidth: 1.4,
+          borderpad: 4, font: { size: 12.5, color: this.colour("ink") }, captureevents: false };
+      });
     }
 
     layout() {
-      const view = this.views[this.view], exact = this.view === "exact";
-      const [real, fake] = view.means, above = real[1] >= fake[1];
-      const annotations = [this.label("average real voice", real, this.colour("real"), above),
-        this.label("average fake voice", fake, this.colour("fake"), !above)];
-      const star = this.starPlace();
-      if (star) annotations.push({ ...this.label("<b>this clip</b>", star, this.colour("clip"), true), showarrow: false,
-        xshift: this.toTheRight(star) ? -56 : 56 });
+      const exact = this.view === "exact", annotations = this.labels();
       const axis = (title) => ({ showgrid: exact, zeroline: false, showticklabels: exact, ticks: "",
         gridcolor: this.colour("line"), fixedrange: false, automargin: true,
         title: { text: exact ? title : "", font: { size: 12.5 }, standoff: 8 } });
@@ -134,13 +157,6 @@ window.ncdetect = window.ncdetect || {};
         font: { family: getComputedStyle(this.host).fontFamily, color: this.colour("soft") },
         hoverlabel: { bgcolor: this.colour("ink"), font: { color: this.colour("surface"), size: 13 }, align: "left" },
         xaxis: axis(AXES[0]), yaxis: axis(AXES[1]) };
-    }
-
-    toTheRight(star) {
-      const { x } = this.views[this.view];
-      let low = Infinity, high = -Infinity;
-      for (const value of x) { if (value < low) low = value; if (value > high) high = value; }
-      return star[0] > (low + 2 * high) / 3;
     }
 
     shapes() {

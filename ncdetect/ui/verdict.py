@@ -35,8 +35,11 @@ def empty() -> str:
     return (
         '<section class="nc-card nc-verdict nc-empty" aria-label="Verdict"><div class="nc-head">'
         f"<span class='nc-ghosts'>{shape('real')}{shape('fake')}</span>"
-        "<div><h2>Your verdict appears here</h2><p>Upload or record a clip, or pick an example above. "
-        "It takes about a second.</p></div></div></section>"
+        "<div><h2>Your verdict appears here</h2><p>Upload or record a clip, or pick an example above.</p>"
+        "</div></div>"
+        "<ol><li><b>A verdict in words</b>, how sure it is, and why. Where signs are mixed it says so.</li>"
+        "<li><b>Two distances:</b> how far your clip lies from the average real and fake voice.</li>"
+        "<li><b>Your clip as a star</b> among the known clips on the map.</li></ol></section>"
     )
 
 
@@ -76,7 +79,7 @@ def spoken(verdict: "Verdict") -> str:
 def _confidence(verdict: "Verdict") -> str:
     sure = wording.confidence(verdict)
     if verdict.verdict == "undecided":
-        return f"The classifier alone says <b>{sure.percent} %</b> {sure.leans}: not enough to call it."
+        return f"The classifier alone says <b>{sure.percent} %</b> {sure.leans}, but that does not settle it."
     return f"<b>{sure.percent} %</b> · {sure.words}"
 
 

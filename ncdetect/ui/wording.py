@@ -94,24 +94,37 @@ def agreement_sentence(agreement: object) -> str:
     """How often both readings agree on held-out clips, if the checkpoint says so; else an empty text."""
     if not isinstance(agreement, dict):
         return ""
-    agree, right = _share(agreement.get("agree")), _share(agreement.get("right_when_agreeing"))
+    agree, right = _share(agreement, "agree"), _share(agreement, "right_when_agreeing")
     if agree is None:
         return ""
-    clips = agreement.get("clips")
-    on = f"On {clips:,} held-out clips" if isinstance(clips, int) and clips > 0 else "On held-out clips"
-    sentence = f"{on} they agreed {agree}"
+    sentence = f"{_on_held_out(agreement)} they agreed in {agree:.0%}"
     if right is not None:
-        sentence += f", and were right {right} of those times"
-    wrong = _share(agreement.get("right_when_disagreeing"))
-    if wrong is not None and agreement.get("agree") != 1:
-        sentence += f"; where they disagreed, the classifier was right {wrong}"
-    return sentence + "."
+        sentence += f"; where they agreed, they were right in {right:.0%}"
+    wrong = _share(agreement, "right_when_disagreeing")
+    if wrong is not None and agree < 1:
+        sentence += f"; where they disagreed, the classifier was right in {wrong:.0%}"
+    return sentence.replace("%", " %") + "."
 
 
-def _share(value: object) -> str | None:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return f"{100 * value:.0f} % of the time" if value not in (0, 1) else ("always" if value else "never")
+def accuracy_sentence(agreement: object) -> str:
+    """How often the classifier is right on held-out clips, if the checkpoint says so; else an empty text."""
+    if not isinstance(agreement, dict):
+        return ""
+    agree, right = _share(agreement, "agree"), _share(agreement, "right_when_agreeing")
+    if agree is None or right is None:
+        return ""
+    correct = agree * right + (1 - agree) * (_share(agreement, "right_when_disagreeing") or 0.0)
+    return f"{_on_held_out(agreement)} it was right in {100 * correct:.0f} of 100 cases."
+
+
+def _on_held_out(agreement: dict) -> str:
+    clips = agreement.get("clips")
+    return f"On {clips:,} held-out clips" if isinstance(clips, int) and clips > 0 else "On held-out clips"
+
+
+def _share(agreement: dict, name: str) -> float | None:
+    value = agreement.get(name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def time_span(start_s: float, end_s: float) -> str:
