@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
 
 from ncdetect.labels import Label
 
@@ -85,6 +83,9 @@ class AveragePrecision(NamedTuple):
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> AveragePrecision:
     """Average precision; the paper does not say which class its mAP takes as positive."""
+    # scikit-learn takes a second to import, and the page needs none of it.
+    from sklearn.metrics import average_precision_score
+
     scores, labels = _checked(scores, labels)
     fake = float(average_precision_score(labels == Label.FAKE, scores))
     real = float(average_precision_score(labels == Label.REAL, -scores))
@@ -168,6 +169,8 @@ def fit_calibration(scores: ArrayLike, labels: ArrayLike) -> Calibration:
     Raises:
         ValueError: If higher scores do not mean more fake on these clips.
     """
+    from sklearn.linear_model import LogisticRegression
+
     scores, labels = _checked(scores, labels)
     # A weak prior keeps the scale finite where the classes do not overlap.
     model = LogisticRegression(C=1e3, class_weight="balanced").fit(scores[:, None], labels)

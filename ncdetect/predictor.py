@@ -86,8 +86,14 @@ class Verdict:
     """Name, architecture, hash of the weights and version of the library."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON of all doors."""
-        return dataclasses.asdict(self)
+        """JSON of all doors.
+
+        A neighbour's file is called `clip`: Gradio's client takes any `path` for a file that it must fetch.
+        """
+        answer = dataclasses.asdict(self)
+        for neighbour in answer["neighbours"]:
+            neighbour["clip"] = neighbour.pop("path")
+        return answer
 
 
 class Predictor:

@@ -143,20 +143,11 @@ def check(file: str, uploads: Uploads) -> dict[str, Any]:
     if not file:
         raise gr.Error("Send one audio file.", print_exception=False)
     try:
-        return _without_paths(model.predictor().check(file).to_dict())
+        return model.predictor().check(file).to_dict()
     except AudioError as error:
         raise gr.Error(str(error), print_exception=False) from None
     finally:
         uploads.release(file)
-
-
-def _without_paths(answer: dict[str, Any]) -> dict[str, Any]:
-    """Neighbours call their file `clip`: gradio's client takes a `path` for a file and tries to fetch it."""
-    answer["neighbours"] = [
-        {"clip" if key == "path" else key: value for key, value in neighbour.items()}
-        for neighbour in answer["neighbours"]
-    ]
-    return answer
 
 
 def known_clips(_: object = None) -> dict[str, Any]:

@@ -144,6 +144,7 @@ def test_the_api_gives_the_same_answer_and_keeps_nothing(server, clips):
     answer = client.predict(handle_file(clips["wav"]), api_name="/check")
     expected = model.predictor().check(clips["wav"]).to_dict()
     assert set(answer) == set(expected)
+    assert [set(n) for n in answer["neighbours"]] == [set(n) for n in expected["neighbours"]]
     assert answer["score"] == pytest.approx(expected["score"], abs=1e-4)
     assert (answer["verdict"], answer["reason"]) == (expected["verdict"], expected["reason"])
     with pytest.raises(AppError, match="not a sound file"):
