@@ -101,7 +101,7 @@ of a larger model trained on that corpus, merged into one small training databas
 
 {wild_line}- Of the corpora it knows, `{worst.clips}` is its worst: EER {_percent(worst)} %.
 - It says nothing about who speaks, nor whether the words are true. Music, singing, several voices at once and clips
-  under 1.5 s are outside what it learned. Telephone lines, strong noise reduction and heavy compression mislead it.
+  under 1.5 s are outside what it learned. Telephone lines, strong noise reduction and heavy compression may mislead it (not measured).
 - A clip with a short synthetic passage in real speech is judged by its average; the timeline shows the passage.
 - A verdict is an opinion with the error rates below. It is no proof.
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -209,8 +208,3 @@ def locate(name: str, **options: Any) -> Path:
             f"{missing}, and the Hub has none either: {str(error).splitlines()[0]}"
         ) from error
     return folder
-
-
-def load_weights(detector: nn.Module, file: Path) -> None:
-    """Fill a detector with the weights of a safetensors file."""
-    detector.load_state_dict({name: torch.as_tensor(value) for name, value in load_file(file).items()})
