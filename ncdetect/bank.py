@@ -1,7 +1,7 @@
 """The embedding bank: known clips with their embeddings, maps and class means, in one Parquet file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from ncdetect.labels import Label
 
 METADATA = ("path", "corpus", "split", "label", "generator", "kind", "speaker", "recording", "language")
 MAPS = ("tsne", "umap")
+RECORDS = ("el2n", "forgetting")
+"""What training recorded of its clips (`dynamics.el2n_scores`, `forgetting_events`); a bank may lack them."""
 EXAMPLES = "examples"
 """Corpus name of the clips of `assets/`: on the map and among the neighbours, never in means or quantiles."""
 
@@ -57,14 +59,22 @@ class EmbeddingBank:
         model_sha256: str,
         selected: ArrayLike | None = None,
         maps: bool = True,
+        records: Mapping[str, ArrayLike] | None = None,
     ) -> "EmbeddingBank":
-        """Make a bank from a model's embeddings, fitting t-SNE and UMAP unless `maps` is False."""
+        """Make a bank from a model's embeddings, fitting t-SNE and UMAP unless `maps` is False.
+
+        `records` are of the first clips: those that the model was trained on come first.
+        """
         # What is stored is what the maps are fitted on: half precision.
         embeddings = np.asarray(embeddings, np.float16).astype(np.float32)
         frame = pd.DataFrame({name: [getattr(clip, name) for clip in clips] for name in METADATA})
         frame["label"] = [clip.label.word for clip in clips]
         frame["selected"] = np.zeros(len(clips), bool) if selected is None else np.asarray(selected, bool)
         frame["score"] = np.asarray(scores, np.float32)
+        for name, values in (records or {}).items():
+            column = np.full(len(clips), np.nan, np.float32)
+            column[: len(values)] = values
+            frame[name] = column
         fitted = {"tsne": projection.fit_tsne, "umap": projection.fit_umap} if maps else {}
         return cls(
             frame, embeddings, np.asarray(means, np.float64), model, model_sha256,
@@ -149,7 +159,14 @@ class EmbeddingBank:
             header = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
             means = np.array(json.loads(header["means"]))
             bank = cls(
-                clips=table.select([*METADATA, "selected", "score"]).to_pandas(),
+                clips=table.select(
+                    [
+                        *METADATA,
+                        "selected",
+                        "score",
+                        *(name for name in RECORDS if name in table.column_names),
+                    ]
+                ).to_pandas(),
                 embeddings=_vectors(table.column("embedding")),
                 means=means,
                 model=header["model"],

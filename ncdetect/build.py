@@ -1,248 +1,278 @@
-"""The whole chain, resumable: pre-train on each corpus, sample each, merge, train the small model, ship it.
+"""From experiment 4 to what ships, resumable.
 
-    resnet18b on each corpus -> banks (checkpoints/corpora) -> Algorithm 1 at each keep-rate of the grid
-    -> new training databases -> tiny-resnet on each -> the best by dev loss -> checkpoints/tiny
+    resnet18b on each corpus -> banks (checkpoints/corpora) -> experiment 4: every rule at every budget
+    -> the rule and budget with the least dev loss -> trained at length, plain and augmented
+    -> the better of the two on dev: checkpoints/tiny
 
-The best point of the grid is tried with augmentation, too. For comparison the same model is trained on all
-clips and on a random draw of the same size, both without.
+Where neither Algorithm 1 nor Algorithm 2 won, the better of them on dev is trained in the same way and ships
+beside it as checkpoints/tiny-nc.
 """
 
 import csv
 import dataclasses
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncdetect import cards, database, pipeline, sampling
+import numpy as np
+
+from ncdetect import cards, database, experiments, findings, findings_words, pipeline, tables
 from ncdetect.bank import EXAMPLES, EmbeddingBank
 from ncdetect.checkpoint import BANK_FILE, CARD_FILE, CHECKPOINTS, CONFIG_FILE, TrainedDetector
 from ncdetect.corpora import Manifest
 from ncdetect.database import Chosen
-from ncdetect.layouts import open_corpus
+from ncdetect.experiments import ALL, SMALL, Result, Run, Study
 from ncdetect.loading import Waves
-from ncdetect.models import Detector
 from ncdetect.pipeline import Data, Figures
-from ncdetect.training import Epoch, Fit, Progress, Recipe
+from ncdetect.rules import RULES
+from ncdetect.training import Fit, Progress, Recipe
 
 log = logging.getLogger(__name__)
 
-CORPORA = ("vocoded", "neural", "engines", "cloned")
-KEEP_RATES = ((1.0, 0.5), (1.0, 0.25), (0.5, 0.5))
-"""The grid of keep-rates (reals, fakes); the fakes' are below 1, as the paper's are."""
-PRETRAINED, SHIPPED = "resnet18b", "tiny-resnet"
-WILD = "wild"
-"""The corpus that is for evaluation only."""
+NC_RULES = ("algorithm-1", "algorithm-2")
+LONGER = 4
+"""What ships draws so many times the clips of a run of the experiment."""
+EVALUATIONS = 24
+PRACTICE_EPOCHS = 12
+"""The free clips are few and easy: their pre-trained models need no more."""
+COMMAND = "python -m ncdetect experiment 4 --data DATA"
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to build, from what, and where."""
 
-    data: Path
-    """Folder of a corpus with train, dev and eval splits."""
-    work: Path
-    """Runs, databases and pre-trained weights; may be removed afterwards."""
+    study: Study
+    """The corpora; its work folder keeps runs, databases and pre-trained weights."""
+    results: Path
+    """Folder for `experiment-4` and `build`, as CSV and Markdown."""
     out: Path = CHECKPOINTS
-    """Where `tiny` and `corpora` are written."""
-    corpora: tuple[str, ...] = CORPORA
-    keep_rates: tuple[tuple[float, float], ...] = KEEP_RATES
-    recipe: Recipe = Recipe()
-    batches: Data = Data()
+    """Where `tiny`, `tiny-nc` and `corpora` are written."""
+    rules: tuple[str, ...] = (ALL, *RULES)
+    """Those of experiment 4 that may win."""
+    budgets: tuple[float, ...] = experiments.SHARES
+    practice: Path | None = None
+    """Folder of the free clips that the Sampling lab trains on; its corpora get banks, too."""
     examples: Path | None = None
     """CSV of the example clips, which go into the shipped bank."""
-    results: Path | None = None
-    """Folder for `build.csv` and `build.md`: every figure that was measured."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training of the small model."""
+class Candidate:
+    """A training that may ship: a run of the experiment at greater length."""
 
     name: str
-    database: tuple[Chosen, ...]
+    run: Run
     data: Data
-
-    def augmented(self) -> "Run":
-        """The same database, trained on with augmentation."""
-        return Run(f"{self.name}-augmented", self.database, dataclasses.replace(self.data, augment=True))
+    recipe: Recipe
 
 
-Say = Callable[[str], None]
+@dataclass(frozen=True)
+class Trained:
+    """A finished candidate."""
+
+    candidate: Candidate
+    database: tuple[Chosen, ...]
+    fit: Fit
+    checkpoint: TrainedDetector
 
 
-def build(plan: Plan, progress: Progress = pipeline.no_progress, say: Say = log.info) -> TrainedDetector:
+def build(
+    plan: Plan,
+    progress: Progress = pipeline.no_progress,
+    say: Say = log.info,
+    finished: Callable[[int, int], None] = lambda done, of: None,
+) -> TrainedDetector:
     """Run the chain, or what of it is not yet done, and return the shipped detector.
 
     Raises:
         ValueError: If the data lacks a corpus or a split.
     """
-    manifest = open_corpus(plan.data)
-    train = manifest.select(corpus=plan.corpora, split="train")
-    dev = manifest.select(corpus=plan.corpora, split="dev")
-    waves = {"train": Waves(train), "dev": Waves(dev)}
-
-    banks = []
-    for corpus in plan.corpora:
-        say(f"pre-training {PRETRAINED} on {corpus}")
-        banks.append(_pretrain(plan, manifest, corpus, progress, say))
-
-    grid = [
-        Run(
-            f"real-{real:g}-fake-{fake:g}",
-            _sampled(banks, train, sampling.Threshold(rate=real), sampling.Threshold(rate=fake)),
-            plan.batches,
-        )
-        for real, fake in plan.keep_rates
+    study = plan.study
+    runs = [
+        run
+        for run in experiments.plan(study, 4, plan.budgets)
+        if run.rule in plan.rules or run.rule in ("random", ALL)
     ]
-    losses: dict[Run, float] = {}
+    results = experiments.run(study, runs, progress, say, finished)
+    table, _ = tables.write(study, 4, runs, results, plan.results, COMMAND)
+    sentences = findings.sentences(4, findings_words.read_csv(table))
+    corpora = experiments.training_corpora(experiments.open_data(study.data))
+    for corpus in corpora:
+        _publish_bank(plan, study, corpus)
+    if plan.practice:
+        _practice(plan, plan.practice, progress, say)
 
-    def train_small(run: Run) -> None:
-        say(f"training {SHIPPED} on {run.name}: {len(run.database)} of {len(train)} clips")
-        losses[run] = _train_small(plan, run, waves, progress, say)[1].best.dev_loss
-
-    for run in grid:
-        train_small(run)
-    plain = min(losses, key=losses.__getitem__)
-    train_small(plain.augmented())
+    losses = dev_losses([run for run in runs if run.rule in plan.rules], results)
     best = min(losses, key=losses.__getitem__)
-    say(f"chosen on dev: {best.name}")
-    tried = {run.name: loss for run, loss in losses.items()}
-    rivals = (
-        Run("all", tuple(Chosen(clip, None, "all") for clip in train), plan.batches),
-        Run("random", tuple(database.random_like(train, plain.database, plan.recipe.seed)), plan.batches),
+    say(f"best on dev: {named(best)} ({losses[best]:.3f})")
+    plain, augmented = (
+        _train(plan, _candidate(plan, best, augment), progress, say) for augment in (False, True)
     )
-    for run in rivals:
-        train_small(run)
-    runs = (best, *((plain,) if plain is not best else ()), *rivals)
-    return _ship(plan, manifest, runs, tried, waves, say)
+    shipped = min(plain, augmented, key=lambda trained: trained.fit.best.dev_loss)
+    say(f"chosen on dev: {shipped.candidate.name}")
+    built = [shipped, plain if shipped is augmented else augmented]
+    nc_losses = {key: loss for key, loss in losses.items() if key[0] in NC_RULES}
+    beside = None
+    if best not in nc_losses and nc_losses:
+        nearest = min(nc_losses, key=nc_losses.__getitem__)
+        beside = _train(plan, _candidate(plan, nearest, shipped.candidate.data.augment), progress, say)
+        built.append(beside)
+    return _ship(plan, built, beside, losses, corpora, sentences, say)
 
 
-def _sampled(
-    banks: Iterable[EmbeddingBank], train: Manifest, real: sampling.Threshold, fake: sampling.Threshold
-) -> tuple[Chosen, ...]:
-    """The new training database of one point of the grid, with all that the corpora know of its clips."""
-    merged = database.merge(database.sample_bank(bank, real, fake) for bank in banks)
-    clips = {clip.path: clip for clip in train}
-    return tuple(dataclasses.replace(entry, clip=clips[entry.clip.path]) for entry in merged)
+def dev_losses(runs: Sequence[Run], results: Mapping[str, Result]) -> dict[tuple[str, float], float]:
+    """Dev loss of each rule and budget, the mean over its seeds: what decides which ships."""
+    losses: dict[tuple[str, float], list[float]] = {}
+    for run in runs:
+        key = (str(run.columns["rule"]), float(run.columns["budget"]))
+        losses.setdefault(key, []).append(results[run.name].facts["dev_loss"])
+    return {key: float(np.mean(values)) for key, values in losses.items()}
 
 
-def _pretrain(plan: Plan, manifest: Manifest, corpus: str, progress: Progress, say: Say) -> EmbeddingBank:
-    """Train, or load, one corpus's own model; leaves its bank in `checkpoints/corpora`."""
-    folder, shipped = plan.work / "pretrained" / corpus, plan.out / "corpora" / corpus
-    if not pipeline.checkpoint_exists(folder):
-        train = Waves(manifest.select(corpus=corpus, split="train"))
-        dev = Waves(manifest.select(corpus=corpus, split="dev"))
-        detector, fit = pipeline.train_detector(
-            PRETRAINED, train, dev, plan.work / "runs" / f"pretrained-{corpus}", plan.recipe, plan.batches,
-            progress, _teller(say),
+def named(key: tuple[str, float]) -> str:
+    """`all`, or rule and budget: `random-0.5`."""
+    rule, budget = key
+    return rule if rule == ALL else f"{rule}-{budget:g}"
+
+
+def _candidate(plan: Plan, key: tuple[str, float], augment: bool) -> Candidate:
+    run = next(
+        run
+        for run in experiments.plan(plan.study, 4, plan.budgets)
+        if (run.columns["rule"], run.columns["budget"], run.seed) == (*key, 0)
+    )
+    draws = LONGER * run.recipe.epochs * run.data.epoch_clips
+    return Candidate(
+        named(key) + ("-augmented" if augment else ""),
+        run,
+        dataclasses.replace(run.data, epoch_clips=-(-draws // EVALUATIONS), augment=augment),
+        dataclasses.replace(run.recipe, epochs=EVALUATIONS, patience=EVALUATIONS),
+    )
+
+
+def _train(plan: Plan, candidate: Candidate, progress: Progress, say: Say) -> Trained:
+    """Train a candidate and make a checkpoint of it; at once where that is done."""
+    study, folder = plan.study, plan.study.work / "shipped" / candidate.name
+    manifest, waves = experiments.open_data(study.data), experiments.decoded(study.data)
+    chosen = tuple(experiments.choose(study, candidate.run))
+    own = database.write(chosen, manifest.root, folder / experiments.DATABASE_FILE)
+    train, dev = (
+        waves.subset(own),
+        waves.subset(manifest.select(corpus=candidate.run.corpora, split="dev")),
+    )
+    say(f"training {SMALL} on {candidate.name}: {len(chosen)} clips")
+    detector, fit = pipeline.train_detector(
+        SMALL, train, dev, folder / "fit", candidate.recipe, candidate.data, progress,
+        lambda epoch: say("  " + pipeline.describe(epoch)),
+    )  # fmt: skip
+    checkpoint = folder / "checkpoint"
+    if not pipeline.checkpoint_exists(checkpoint):
+        kept = {clip.path for clip in own}
+        everything = manifest.select(corpus=candidate.run.corpora, split="train")
+        others = Manifest(manifest.root, tuple(clip for clip in everything if clip.path not in kept))
+        facts = pipeline.training_facts(own, candidate.name, fit, candidate.recipe, candidate.data)
+        trained = pipeline.finish(
+            SMALL, detector, train, dev, facts,
+            shown=waves.subset(others) if len(others) else None,
+            examples=example_waves(plan.examples) if plan.examples else None,
         )  # fmt: skip
-        facts = pipeline.training_facts(train.manifest, "all", fit, plan.recipe, plan.batches)
-        pipeline.finish(PRETRAINED, detector, train, dev, facts).save(folder)
-    trained = TrainedDetector.from_pretrained(folder)
-    shipped.mkdir(parents=True, exist_ok=True)
-    trained.bank.save(shipped / BANK_FILE)
+        held_out = waves.subset(manifest.select(corpus=candidate.run.corpora, split="eval"))
+        agreement = pipeline.agreement(trained, pipeline.embed_manifest(trained.detector, held_out))
+        trained.config = dataclasses.replace(
+            trained.config, training=trained.config.training | {"agreement": agreement}
+        )
+        trained.save(checkpoint)
+    return Trained(candidate, chosen, fit, TrainedDetector.from_pretrained(checkpoint))
+
+
+def _publish_bank(plan: Plan, study: Study, corpus: str) -> EmbeddingBank:
+    """Copy a pre-trained model's bank, and what is known of the model, to `checkpoints/corpora`."""
+    trained = TrainedDetector.from_pretrained(experiments.pretrained_checkpoint(study, corpus))
+    folder = plan.out / "corpora" / corpus
+    folder.mkdir(parents=True, exist_ok=True)
+    trained.bank.save(folder / BANK_FILE)
     config = dataclasses.asdict(trained.config) | {"model_sha256": trained.sha256}
-    (shipped / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     return trained.bank
 
 
-def _train_small(
-    plan: Plan, run: Run, waves: dict[str, Waves], progress: Progress, say: Say
-) -> tuple[Detector, Fit]:
-    """Train the small model on a database; at once where that is already done."""
-    manifest = database.write(
-        run.database, waves["train"].manifest.root, plan.work / "databases" / f"{run.name}.csv"
-    )
-    return pipeline.train_detector(
-        SHIPPED,
-        waves["train"].subset(manifest),
-        waves["dev"],
-        plan.work / "runs" / f"tiny-{run.name}",
-        plan.recipe,
-        run.data,
-        progress,
-        _teller(say),
-    )
+def _practice(plan: Plan, data: Path, progress: Progress, say: Say) -> None:
+    """Banks, with cards, of the corpora that the Sampling lab trains on."""
+    short = dataclasses.replace(plan.study.paper, epochs=min(PRACTICE_EPOCHS, plan.study.paper.epochs))
+    study = dataclasses.replace(plan.study, data=data, work=plan.study.work / "practice", paper=short)
+    for corpus in experiments.training_corpora(experiments.open_data(data)):
+        experiments.pretrain(study, corpus, progress, say)
+        bank = _publish_bank(plan, study, corpus)
+        figures = _figures(experiments.pretrained_checkpoint(study, corpus), study)
+        _write_corpus_card(plan, corpus, bank, figures)
+
+
+def _figures(checkpoint: Path, study: Study) -> list[Figures]:
+    """On eval of the training corpora, then on what is for evaluation only."""
+    trained = TrainedDetector.from_pretrained(checkpoint)
+    manifest, waves = experiments.open_data(study.data), experiments.decoded(study.data)
+    known = experiments.training_corpora(manifest)
+    rest = sorted({clip.corpus for clip in manifest} - set(known))
+    parts = [manifest.select(corpus=known, split="eval")]
+    parts += [manifest.select(corpus=corpus, split="eval") for corpus in rest]
+    return [entry for part in parts if len(part) for entry in pipeline.evaluate(trained, waves.subset(part))]
 
 
 def _ship(
     plan: Plan,
-    manifest: Manifest,
-    runs: Sequence[Run],
-    tried: dict[str, float],
-    waves: dict[str, Waves],
+    built: Sequence[Trained],
+    beside: Trained | None,
+    losses: Mapping[tuple[str, float], float],
+    corpora: Sequence[str],
+    sentences: Sequence[str],
     say: Say,
 ) -> TrainedDetector:
-    """Measure every model on eval and wild; the first run becomes the shipped checkpoint."""
+    """Measure every model on eval and wild; the first of the built becomes the shipped checkpoint."""
     say("measuring on eval and wild")
-    held_out = [Waves(manifest.select(corpus=plan.corpora, split="eval"))]
-    if any(clip.corpus == WILD for clip in manifest):
-        held_out.append(Waves(manifest.select(corpus=WILD)))
-    figures: dict[str, list[Figures]] = {}
-
-    def measure(name: str, folder: Path) -> TrainedDetector:
-        trained = TrainedDetector.from_pretrained(folder)
-        figures[name] = [entry for part in held_out for entry in pipeline.evaluate(trained, part)]
-        say(f"{name}: " + ", ".join(f"{entry.clips} {entry.eer.value:.1%}" for entry in figures[name]))
-        return trained
-
-    for corpus in plan.corpora:
-        measure(f"{PRETRAINED} on {corpus}", plan.work / "pretrained" / corpus)
-    best = runs[0]
-    for run in runs:
-        folder = plan.work / "small" / run.name
-        if not pipeline.checkpoint_exists(folder):
-            _finish_small(plan, run, tried if run is best else {}, waves, held_out[0]).save(folder)
-        measure(f"{SHIPPED} on {run.name}", folder)
-    if plan.results:
-        _write_figures(plan.results, figures)
-
-    shipped = TrainedDetector.from_pretrained(plan.work / "small" / best.name)
-    counts = {run.name: database.count(entry.clip for entry in run.database) for run in runs}
-    counts |= {
-        name: database.count(Manifest.read(plan.work / "databases" / f"{name}.csv").clips) for name in tried
+    study = plan.study
+    figures = {
+        f"{study.pretrained} on {corpus}": _figures(experiments.pretrained_checkpoint(study, corpus), study)
+        for corpus in corpora
     }
-    shipped.card = cards.tiny_card(shipped, [run.name for run in runs], figures, counts, tried, manifest)
-    shipped.save(plan.out / "tiny")
-    for corpus in plan.corpora:
-        folder = plan.out / "corpora" / corpus
-        bank = EmbeddingBank.load(folder / BANK_FILE)
-        card = cards.corpus_card(corpus, len(bank), figures[f"{PRETRAINED} on {corpus}"])
-        (folder / CARD_FILE).write_text(card, "utf-8")
-    return shipped
+    for corpus in corpora:
+        bank = EmbeddingBank.load(plan.out / "corpora" / corpus / BANK_FILE)
+        _write_corpus_card(plan, corpus, bank, figures[f"{study.pretrained} on {corpus}"])
+    for trained in built:
+        name = trained.candidate.name
+        figures[f"{SMALL} on {name}"] = _figures(study.work / "shipped" / name / "checkpoint", study)
+    for name, row in figures.items():
+        say(f"{name}: " + ", ".join(f"{entry.clips} {entry.eer.value:.1%}" for entry in row))
+    _write_figures(plan.results, figures)
 
-
-def _finish_small(
-    plan: Plan, run: Run, tried: dict[str, float], waves: dict[str, Waves], evaluated: Waves
-) -> TrainedDetector:
-    """A trained run with means, calibration and bank; with maps and examples if it was chosen from a grid."""
-    detector, fit = _train_small(plan, run, waves, pipeline.no_progress, log.info)
-    kept = {entry.clip.path for entry in run.database}
-    everything = waves["train"].manifest
-    parts = {
-        inside: waves["train"].subset(
-            Manifest(everything.root, tuple(clip for clip in everything if (clip.path in kept) == inside))
+    manifest = experiments.open_data(study.data)
+    tried = {named(key): loss for key, loss in losses.items()}
+    counts = {t.candidate.name: database.count(entry.clip for entry in t.database) for t in built}
+    for trained, name in ((built[0], "tiny"), (beside, "tiny-nc")):
+        if trained is None:
+            continue
+        trained.checkpoint.card = cards.tiny_card(
+            trained.checkpoint,
+            name,
+            trained.candidate.name,
+            figures,
+            counts,
+            tried,
+            study.seeds,
+            sentences,
+            manifest,
         )
-        for inside in (True, False)
-    }
-    facts = pipeline.training_facts(parts[True].manifest, run.name, fit, plan.recipe, run.data)
-    trained = pipeline.finish(
-        SHIPPED,
-        detector,
-        parts[True],
-        waves["dev"],
-        facts | {"grid": {name: round(loss, 4) for name, loss in tried.items()}},
-        shown=parts[False] if len(parts[False].manifest) else None,
-        examples=example_waves(plan.examples) if plan.examples and tried else None,
-        maps=bool(tried),
-    )
-    agreement = pipeline.agreement(trained, pipeline.embed_manifest(trained.detector, evaluated))
-    trained.config = dataclasses.replace(
-        trained.config, training=trained.config.training | {"agreement": agreement}
-    )
-    return trained
+        trained.checkpoint.save(plan.out / name)
+    return built[0].checkpoint
+
+
+def _write_corpus_card(plan: Plan, corpus: str, bank: EmbeddingBank, row: Sequence[Figures]) -> None:
+    card = cards.corpus_card(corpus, bank.model, len(bank), row)
+    (plan.out / "corpora" / corpus / CARD_FILE).write_text(card, "utf-8")
 
 
 def example_waves(file: Path) -> Waves:
@@ -252,7 +282,7 @@ def example_waves(file: Path) -> Waves:
     return Waves(Manifest(manifest.root, clips))
 
 
-def _write_figures(folder: Path, figures: dict[str, list[Figures]]) -> None:
+def _write_figures(folder: Path, figures: Mapping[str, Sequence[Figures]]) -> None:
     rows = [{"model": name} | entry.row() for name, entries in figures.items() for entry in entries]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "build.csv").open("w", newline="", encoding="utf-8") as stream:
@@ -261,7 +291,3 @@ def _write_figures(folder: Path, figures: dict[str, list[Figures]]) -> None:
         writer.writerows(rows)
     command = "Made by `python -m ncdetect build --data DATA`: EER in % with its 95 % interval."
     (folder / "build.md").write_text(f"{command}\n\n{cards.figures_table(figures)}\n", "utf-8")
-
-
-def _teller(say: Say) -> Callable[[Epoch], None]:
-    return lambda epoch: say("  " + pipeline.describe(epoch))

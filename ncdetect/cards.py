@@ -48,54 +48,62 @@ def counts_table(counts: Counts, corpora: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def losses_table(losses: Mapping[str, float]) -> str:
+    """Dev loss of each rule and budget, least first."""
+    lines = ["| rule and budget | dev loss |", "|---|---|"]
+    lines += [f"| {name} | {loss:.3f} |" for name, loss in sorted(losses.items(), key=lambda entry: entry[1])]
+    return "\n".join(lines)
+
+
 def tiny_card(
     shipped: TrainedDetector,
-    runs: Sequence[str],
+    name: str,
+    run: str,
     figures: Table,
     counts: Counts,
     losses: Mapping[str, float],
+    seeds: int,
+    findings: Sequence[str],
     manifest: Manifest,
 ) -> str:
-    """The card of the shipped detector.
+    """The card of a detector that ships.
 
     Args:
         shipped: With calibration, bank and training facts.
-        runs: Names of its own training and of those it is compared with.
-        figures: On eval and wild, by model; a small model's name ends in that of its run.
-        counts: Clips of the databases, by run.
-        losses: Dev loss of each run of the grid.
+        name: That of its checkpoint.
+        run: That of its training; the rule and budget which chose its clips.
+        figures: On eval and wild, by model; a small model's name ends in that of its training.
+        counts: Clips of the databases, by training.
+        losses: Dev loss of each rule and budget of experiment 4, the mean over the seeds.
+        seeds: Trainings of each.
+        findings: Sentences on what experiment 4 says.
         manifest: All clips that trained, chose and measured.
     """
     facts, config = shipped.config.training, shipped.config
     agreement, recipe = facts["agreement"], facts["recipe"]
-    own = next(row for name, row in figures.items() if name.endswith(f" {runs[0]}"))
-    worst = max(
-        (entry for entry in own if entry.clips not in ("all", "wild")), key=lambda entry: entry.eer.value
-    )
+    own = next(row for model, row in figures.items() if model.endswith(f" {run}"))
+    known = [entry for entry in own if entry.clips in facts["corpora"]]
+    worst = max(known, key=lambda entry: entry.eer.value)
     wild = next((entry for entry in own if entry.clips == "wild"), None)
-    grid = "\n".join(
-        f"| {name} | {counts[name]['real']} + {counts[name]['fake']} | {loss:.3f} |"
-        for name, loss in losses.items()
-    )
+    best = min(losses, key=losses.__getitem__)
     wild_line = (
         f"- On clips from the wild (scraped and unlike all training data) it is wrong about one time in "
         f"{1 / wild.eer.value:.1f} at the operating point where both errors are equal: EER {_percent(wild)} %.\n"
-        if wild
+        if wild and wild.eer.value
         else ""
     )
     return f"""{_FRONT_MATTER}
-# ncdetect tiny: is this voice real or synthetic?
+# ncdetect {name}: is this voice real or synthetic?
 
 A ResNet with 9 residual blocks on log-mel spectrograms ({sum(p.numel() for p in shipped.parameters()):,} parameters)
-that looks at 3 s windows of speech at 16 kHz and gives one logit, higher = more fake. It was trained by
-neural-collapse sampling (Yousif et al. 2024): of each corpus, the clips nearest to their class mean in the embedding
-of a larger model trained on that corpus, merged into one small training database.
+that looks at 3 s windows of speech at 16 kHz and gives one logit, higher = more fake. The rule that chose its training
+clips: **{run}**, {counts[run]["real"]} real and {counts[run]["fake"]} fake.
 
 ## Use
 
     from ncdetect.predictor import Predictor
 
-    verdict = Predictor.from_pretrained("tiny").check("clip.mp3")
+    verdict = Predictor.from_pretrained("{name}").check("clip.mp3")
 
 ## What it is bad at
 
@@ -109,34 +117,32 @@ of a larger model trained on that corpus, merged into one small training databas
 
 {figures_table(figures)}
 
-`all` pools the eval clips of the four corpora; `wild` is no part of it. In brackets the 95 % bootstrap interval
+`all` pools the eval clips of the training corpora; `wild` is no part of it. In brackets the 95 % bootstrap interval
 (1,000 rounds, reals drawn by speaker, fakes by generator). One seed ({recipe["seed"]}) each: differences of a few
 points between rows are within what another seed would change.
 
-{_what_sampling_gained(figures, runs)}
-
-The shipped model's row: `python -m ncdetect evaluate --data DATA --checkpoint tiny`. The other rows are printed by
-`python -m ncdetect build --data DATA`, which leaves every model under `build/`; for one of them:
-`python -m ncdetect evaluate --data DATA --checkpoint build/pretrained/vocoded` or `... build/small/all`.
-
-## How it was chosen
-
-Keep-rates (reals, fakes) of the grid, by the class-balanced cross-entropy on the dev split; the least one ships.
-
-| keep-rates | clips, real + fake | dev loss |
-|---|---|---|
-{grid}
-
-Clips after sampling (`{runs[0]}` ships), before it (`all`), and in a random draw of the same size (`random`), real +
-fake. What to compare with `all` and `random`, which were trained without augmentation, is the row without it:
-
-{counts_table({name: counts[name] for name in runs}, facts["corpora"])}
-
-Training: binary cross-entropy, Adam {recipe["learning_rate"]:g}, batches of {recipe["batch_size"]}, at most
-{recipe["epochs"]} epochs of {recipe["epoch_clips"]} draws, stopped {recipe["patience"]} epochs after the lowest dev
-loss (epoch {facts["best_epoch"]} of {facts["epochs"]}), dropout 0.3, {recipe["precision"]}, classes balanced within
-each corpus, {"with" if recipe["augment"] else "without"} augmentation. Command:
+This model's row: `python -m ncdetect evaluate --data DATA --checkpoint {name}`. The other rows are printed by
 `python -m ncdetect build --data DATA`.
+
+## How its clips were chosen
+
+Experiment 4 trained this architecture {seeds} times for every rule and budget with the same number of optimiser steps
+(`python -m ncdetect experiment 4 --data DATA`, table in assets/results/experiment-4.md). The class-balanced
+cross-entropy on the dev split decided, and `{best}` had the least:
+
+{losses_table(losses)}
+
+{" ".join(findings)}
+
+Of the trainings at length, plain and augmented, the one with the lower dev loss ships. Clips that they were trained
+on, real + fake:
+
+{counts_table(counts, facts["corpora"])}
+
+Training: binary cross-entropy, Adam with a peak rate of {recipe["learning_rate"]:g} on a cosine schedule, batches of
+{recipe["batch_size"]}, {recipe["epochs"]} epochs of {recipe["epoch_clips"]} draws, the epoch with the lowest dev loss
+(epoch {facts["best_epoch"]}: {facts["dev_loss"]:.3f}), dropout 0.3, {recipe["precision"]}, classes balanced within each
+corpus, {"with" if recipe["augment"] else "without"} augmentation. Command: `python -m ncdetect build --data DATA`.
 
 ## Calibration and "undecided"
 
@@ -156,35 +162,16 @@ itself is not part of this project; the bank holds embeddings and 2-D coordinate
 """
 
 
-def _what_sampling_gained(figures: Table, runs: Sequence[str]) -> str:
-    """In plain words, from the numbers: the sampled database against a random draw and against everything."""
-    rows = {run: row for run in runs for name, row in figures.items() if name.endswith(f" {run}")}
-    sampled = next(run for run in runs if not run.endswith("-augmented"))
-    sentences = []
-    for rival, what in (("random", "a random draw of the same size"), ("all", "training on everything")):
-        parts = []
-        for own, other in zip(rows[sampled], rows[rival], strict=True):
-            if own.clips not in ("all", "wild"):
-                continue
-            apart = own.eer.high < other.eer.low or other.eer.high < own.eer.low
-            better = "better" if own.eer.value < other.eer.value else "worse"
-            verdict = better if apart else f"{better}, but within the intervals"
-            where = "eval" if own.clips == "all" else "wild"
-            parts.append(f"{where} {100 * own.eer.value:.1f} against {100 * other.eer.value:.1f} ({verdict})")
-        sentences.append(f"Against {what}: {', '.join(parts)}.")
-    return f"**What sampling gained** (`{sampled}`, EER in %). " + " ".join(sentences)
-
-
-def corpus_card(corpus: str, bank_clips: int, row: Sequence[Figures]) -> str:
+def corpus_card(corpus: str, model: str, bank_clips: int, row: Sequence[Figures]) -> str:
     """The card of one corpus's bank; the model behind it is not kept in the repository."""
     return f"""# {corpus}: the bank of its own pre-trained model
 
-{bank_clips} clips (train and dev) of corpus `{corpus}` in the 256-d embedding of a ResNet with 18 residual blocks
+{bank_clips} clips (train and dev) of corpus `{corpus}` in the embedding of `{model}`,
 trained on its train split alone: what the Sampling lab samples from. The weights (25 MB) are not in the repository;
-`python -m ncdetect build --data DATA` makes them again (`build/pretrained/{corpus}`).
+`python -m ncdetect build --data DATA` makes them again (`build/experiments/runs/1-{model}-{corpus}-seed0/checkpoint`).
 
-EER in %, with its 95 % interval, of that model (`python -m ncdetect evaluate --data DATA --checkpoint
-build/pretrained/{corpus}`):
+EER in %, with its 95 % interval, of that model (`python -m ncdetect evaluate --data DATA --checkpoint FOLDER` with
+that folder):
 
-{figures_table({f"resnet18b on {corpus}": row})}
+{figures_table({f"{model} on {corpus}": row})}
 """

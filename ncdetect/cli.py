@@ -3,7 +3,8 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,12 @@ Data = Annotated[
     Path, typer.Option(help="Folder of a corpus: manifest.csv, a corpus as distributed, or real/ and fake/.")
 ]
 Corpora = Annotated[list[str] | None, typer.Option(help="Only this corpus; may be given several times.")]
+Work = Annotated[Path, typer.Option(help="Folder for the runs; what was killed goes on there.")]
+Jobs = Annotated[
+    int,
+    typer.Option(min=1, help="Trainings side by side, each with its share of the cores."),
+]
+Precision = Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")]
 
 
 def main() -> None:
@@ -52,6 +59,20 @@ def progress_bar(items: Iterable, caption: str) -> Iterable:
     from tqdm import tqdm
 
     return tqdm(items, caption, leave=False, disable=None)
+
+
+@contextmanager
+def runs_bar(caption: str) -> Iterator[Callable[[int, int], None]]:
+    """A tqdm bar on standard error for trainings; what it gives is told how many of how many are done."""
+    from tqdm import tqdm
+
+    with tqdm(desc=caption, unit="run", disable=None) as bar:
+
+        def finished(done: int, of: int) -> None:
+            bar.total, bar.n = of, done
+            bar.refresh()
+
+        yield finished
 
 
 @app.command()
@@ -208,51 +229,114 @@ def sample(
     fake_distance: Annotated[
         float | None, typer.Option(help="Greatest distance of a fake to its mean.")
     ] = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            help="algorithm-1, algorithm-2, farthest, moderate, random, stratified, k-center, herding, el2n "
+            "or forgetting."
+        ),
+    ] = "algorithm-1",
+    seed: Annotated[int, typer.Option(help="For rules that draw or cluster.")] = 0,
 ) -> None:
-    """Sample corpora by Algorithm 1: keep the clips nearest to their class mean, merge, drop duplicates.
+    """Choose clips of corpora by a rule, merge and drop duplicates; algorithm-1: those nearest to their mean.
 
-    For each class give one of rate, count and distance; a count or rate holds for each bank.
+    For each class give one of rate, count and distance; it holds for each bank.
     """
-    from ncdetect import database
+    from ncdetect import database, rules
     from ncdetect.bank import EmbeddingBank
     from ncdetect.sampling import Threshold
 
-    real = Threshold(distance=real_distance, rate=real_rate, count=real_count)
-    fake = Threshold(distance=fake_distance, rate=fake_rate, count=fake_count)
-    chosen = database.merge(database.sample_bank(EmbeddingBank.load(file), real, fake) for file in bank)
+    budget = rules.Budget(
+        Threshold(distance=real_distance, rate=real_rate, count=real_count),
+        Threshold(distance=fake_distance, rate=fake_rate, count=fake_count),
+    )
+    rules.named(rule)  # before a bank is read
+    parts = []
+    for file in bank:
+        loaded = EmbeddingBank.load(file)
+        pool = rules.Pool.of(loaded)
+        picked = rules.choose(pool, rule, budget, seed)
+        parts.append(database.entries(loaded, pool, picked, budget, rule, seed))
+        for kept in picked.values():
+            if kept.detail is not None:
+                typer.echo(f"{file}: {database.describe(kept.detail)}")
+    chosen = database.merge(parts)
     database.write(chosen, Path("."), out)
     counts = database.count(entry.clip for entry in chosen)
+    for name in sorted(counts.keys() - {"real", "fake"}):
+        typer.echo(f"{name}: {counts[name]}")
     typer.echo(f"{counts['real']} real and {counts['fake']} fake clips: {out}")
 
 
 @app.command(name="build")
 def build_command(
     data: Data,
-    work: Annotated[
-        Path, typer.Option(help="Folder for runs and databases; may be removed afterwards.")
-    ] = Path("build"),
-    out: Annotated[Path, typer.Option(help="Where `tiny` and `corpora` are written.")] = Path("checkpoints"),
+    work: Work = Path("build/experiments"),
+    out: Annotated[Path, typer.Option(help="Where `tiny`, `tiny-nc` and `corpora` are written.")] = Path(
+        "checkpoints"
+    ),
     examples: Annotated[Path, typer.Option(help="CSV of the example clips for the bank.")] = Path(
         "assets/examples/examples.csv"
     ),
-    results: Annotated[Path, typer.Option(help="Folder for the table of all figures.")] = Path(
+    practice: Annotated[Path, typer.Option(help="Folder of the Sampling lab's free clips.")] = Path(
+        "assets/practice"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder for the tables of all figures.")] = Path(
         "assets/results"
     ),
-    corpus: Corpora = None,
-    epochs: Annotated[int, typer.Option(help="Most epochs of each training.")] = 100,
-    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each rule and budget.")] = 3,
+    jobs: Jobs = 1,
+    precision: Precision = "auto",
 ) -> None:
-    """Build the shipped detector: pre-train, sample, merge, train, choose on dev, measure. Resumable."""
+    """Build what ships: experiment 4, the winner on dev trained at length, its figures. Resumable."""
     from ncdetect import build
-    from ncdetect.training import Recipe
+    from ncdetect.experiments import Study
 
     plan = build.Plan(
-        data=data,
-        work=work,
-        out=out,
-        corpora=tuple(corpus) if corpus else build.CORPORA,
-        recipe=Recipe(epochs=epochs, precision=precision),
-        examples=examples if examples.is_file() else None,
+        study=Study(data, work, seeds, jobs, precision),
         results=results,
+        out=out,
+        examples=examples if examples.is_file() else None,
+        practice=practice if practice.is_dir() else None,
     )
-    build.build(plan, progress_bar, typer.echo)
+    with runs_bar("experiment 4") as finished:
+        build.build(plan, progress_bar, typer.echo, finished)
+
+
+@app.command()
+def experiment(
+    number: Annotated[
+        int,
+        typer.Argument(
+            min=1,
+            max=4,
+            help="1: each corpus by itself. 2: keep-rates of NC sampling. 3: random clips. "
+            "4: rules of selection at equal budgets and equal steps.",
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="Folder that is a corpus, or holds one in each of its folders.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each kind.")] = 3,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(help="3: clips of each class and corpus; 4: shares. May be given several times."),
+    ] = None,
+    work: Work = Path("build/experiments"),
+    out: Annotated[Path, typer.Option(help="Folder for experiment-N.csv and .md.")] = Path("assets/results"),
+    jobs: Jobs = 1,
+    draws: Annotated[
+        int | None, typer.Option(help="2-4: clips that each training draws; all draw the same number.")
+    ] = None,
+    precision: Precision = "auto",
+) -> None:
+    """Run one of the experiments and write its table. Killed and called again, it goes on."""
+    from ncdetect import experiments, tables
+
+    study = experiments.Study(data, work, seeds, jobs, precision, draws)
+    runs = experiments.plan(study, number, budget or ())
+    with runs_bar(f"experiment {number}") as finished:
+        results = experiments.run(study, runs, progress_bar, finished=finished)
+    command = f"python -m ncdetect experiment {number} --data DATA --seeds {seeds}"
+    command += "".join(f" --budget {value:g}" for value in budget or ())
+    command += f" --draws {draws}" if draws else ""
+    for file in tables.write(study, number, runs, results, out, command):
+        typer.echo(str(file))

@@ -1,7 +1,8 @@
 """Neural-collapse measures and the nearest-class-mean rule: pure functions on arrays.
 
-With two classes NC2 (the means form a simplex) holds by construction and is left out. The global mean is that
-of the class means, unweighted, so that class sizes do not enter (Papyan et al. 2020; DESIGN: section 2.9).
+With two classes NC2 (the means form a simplex) holds by construction: it is for three groups or more, such as
+the reals and each generator's fakes. The global mean is that of the class means, unweighted, so that class
+sizes do not enter (Papyan et al. 2020; DESIGN: section 2.9).
 """
 
 import numpy as np
@@ -94,6 +95,32 @@ def cdnv(embeddings: ArrayLike, labels: ArrayLike) -> float:
     with np.errstate(divide="ignore"):
         ratios = [(variances[i] + variances[j]) / (2 * ((means[i] - means[j]) ** 2).sum()) for i, j in pairs]
     return float(np.mean(ratios))
+
+
+def nc2_simplex(embeddings: ArrayLike, groups: ArrayLike) -> float:
+    """How far the centred group means are from a simplex of equal norms and angles (NC2).
+
+    Args:
+        embeddings: Penultimate embeddings, shape (N, D).
+        groups: Group of each row, shape (N,), any integers; only those that occur count.
+
+    Returns:
+        || G / ||G||_F - E / ||E||_F ||_F with G the Gram matrix of the centred means and E = I - 1/C that of
+        a simplex (Zhu et al. 2021, section 5), in [0, 2]; zero for a simplex, so for any two groups; 1 where
+        all means coincide.
+
+    Raises:
+        ValueError: If there are fewer than two groups.
+    """
+    found, numbered = np.unique(np.asarray(groups), return_inverse=True)
+    if len(found) < 2:
+        raise ValueError(f"NC2 needs two groups or more, got {len(found)}")
+    means = class_means(embeddings, numbered)
+    centred = means - means.mean(axis=0)
+    gram = centred @ centred.T
+    simplex = np.eye(len(found)) - 1 / len(found)
+    norm = np.linalg.norm(gram)
+    return float(np.linalg.norm(gram / (norm or 1.0) - simplex / np.linalg.norm(simplex)))
 
 
 def nc3_self_duality(means: ArrayLike, weight: ArrayLike) -> float:

@@ -4,7 +4,6 @@ Scores are logits, higher = more fake; labels are values of `Label`. Detecting a
 FPR is the share of reals called fake, FNR the share of fakes called real.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy.special import expit, logit
 from ncdetect.labels import Label
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int32]
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
@@ -188,39 +188,60 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap(
-    statistic: Callable[[Floats, NDArray[np.int64]], float],
-    scores: ArrayLike,
-    labels: ArrayLike,
-    groups: ArrayLike | None = None,
-    rounds: int = 1000,
-    seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap interval at 95 % (Efron and Tibshirani 1993, chapter 13).
+def resample(labels: ArrayLike, groups: ArrayLike | None = None, rounds: int = 1000, seed: int = 0) -> Counts:
+    """How often each clip is drawn in each round of a bootstrap, reals and fakes apart, shape (rounds, N).
+
+    The same draws applied to several models' scores of the same clips give paired differences.
 
     Args:
-        statistic: Function of scores and labels.
-        scores: Shape (N,).
         labels: Values of `Label`, shape (N,).
         groups: What is drawn together, shape (N,): a generator's or a speaker's clips resemble one another,
             and drawing single clips would make the interval too narrow. None draws clips.
-        rounds: Resamples; each draws reals and fakes apart.
-        seed: Makes the interval reproducible.
+        rounds: Resamples.
+        seed: Makes the draws reproducible.
     """
-    scores, labels = _checked(scores, labels)
-    names = np.arange(len(scores)) if groups is None else np.asarray(groups)
-    members: dict[Label, list[NDArray[np.int64]]] = {}
+    labels = np.asarray(labels, np.int64)
+    names = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((rounds, len(labels)), np.int32)
     for label in Label:
         rows = np.flatnonzero(labels == label)
-        _, inverse = np.unique(names[rows], return_inverse=True)
-        order = np.argsort(inverse, kind="stable")
-        members[label] = np.split(rows[order], np.cumsum(np.bincount(inverse))[:-1])
-    rng = np.random.default_rng(seed)
-    values = np.empty(rounds)
-    for index in range(rounds):
-        drawn = np.concatenate(
-            [rows[i] for rows in members.values() for i in rng.integers(len(rows), size=len(rows))]
-        )
-        values[index] = statistic(scores[drawn], labels[drawn])
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Interval(float(statistic(scores, labels)), float(low), float(high))
+        if len(rows):
+            distinct, group = np.unique(names[rows], return_inverse=True)
+            size = len(distinct)
+            drawn = rng.multinomial(size, np.full(size, 1 / size), size=rounds)
+            counts[:, rows] = drawn[:, group]
+    return counts
+
+
+def eer_resampled(scores: ArrayLike, labels: ArrayLike, counts: Counts) -> Floats:
+    """`eer_roc` of each resample, shape (rounds,): `counts` (rounds, N) says how often a clip is in it."""
+    scores, labels = _checked(scores, labels)
+    order = np.argsort(scores, kind="stable")
+    last_of_tie = np.flatnonzero(np.diff(scores[order], append=np.inf) > 0)
+
+    def below(label: Label) -> Floats:
+        drawn = np.where(labels[order] == label, counts[:, order], 0)
+        total = np.cumsum(drawn, axis=1)[:, last_of_tie]
+        return np.concatenate([np.zeros((len(total), 1)), total / total[:, -1:]], axis=1)
+
+    fnr, fpr = below(Label.FAKE), 1 - below(Label.REAL)
+    gap = fnr - fpr
+    after = np.argmax(gap >= 0, axis=1)
+    row = np.arange(len(gap))
+    share = -gap[row, after - 1] / (gap[row, after] - gap[row, after - 1])
+    return fpr[row, after - 1] + share * (fpr[row, after] - fpr[row, after - 1])
+
+
+def interval(value: float, resampled: Floats) -> Interval:
+    """A figure with the percentile interval at 95 % of its resamples (Efron and Tibshirani 1993, ch. 13)."""
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return Interval(float(value), float(low), float(high))
+
+
+def eer_interval(
+    scores: ArrayLike, labels: ArrayLike, groups: ArrayLike | None = None, rounds: int = 1000, seed: int = 0
+) -> Interval:
+    """`eer_roc` with its bootstrap interval at 95 %; the arguments are those of `resample`."""
+    counts = resample(labels, groups, rounds, seed)
+    return interval(eer_roc(scores, labels), eer_resampled(scores, labels, counts))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,20 @@ def train_detector(
     batches = TrainBatches(train, data.batch_size, recipe.seed, data.balance, augment, data.epoch_clips)
     result = training.fit(
         detector, batches, WindowBatches(dev), WindowBatches(train, np.sort(watched)), recipe, folder,
-        progress=progress, epoch_done=epoch_done,
+        sources=_sources(train.manifest, dev.manifest), progress=progress, epoch_done=epoch_done,
     )  # fmt: skip
     return detector, result
+
+
+def _sources(*manifests: Manifest) -> tuple[np.ndarray, ...] | None:
+    """Of each clip 0 for a real, else the number of its generator from 1; None where none is named."""
+    names = sorted({clip.generator for m in manifests for clip in m if clip.label == Label.FAKE})
+    if names == [""]:
+        return None
+    number = {name: index for index, name in enumerate(names, 1)}
+    return tuple(
+        np.array([0 if clip.label == Label.REAL else number[clip.generator] for clip in m]) for m in manifests
+    )
 
 
 def finish(
@@ -103,6 +114,7 @@ def finish(
     shown: Waves | None = None,
     examples: Waves | None = None,
     maps: bool = True,
+    records: Mapping[str, np.ndarray] | None = None,
 ) -> TrainedDetector:
     """Make a trained architecture a detector that can be shipped: means, calibration, novelty, bank.
 
@@ -115,6 +127,7 @@ def finish(
         shown: Further train clips for the map and the neighbours, such as those that sampling left out.
         examples: The clips of `assets/`, for the map and the neighbours only.
         maps: Whether to fit t-SNE and UMAP.
+        records: What training recorded of each train clip, by name of RECORDS.
     """
     parts = [(waves, embed_manifest(detector, waves)) for waves in (train, shown, dev, examples) if waves]
     seen, held_out = parts[0][1], next(embedded for waves, embedded in parts if waves is dev)
@@ -128,7 +141,7 @@ def finish(
         clips,
         np.concatenate([embedded.embeddings for _, embedded in parts]),
         np.concatenate([embedded.scores for _, embedded in parts]),
-        means, model, weights_sha256(detector), selected, maps,
+        means, model, weights_sha256(detector), selected, maps, records,
     )  # fmt: skip
     config = DetectorConfig(
         model=model,
@@ -166,7 +179,16 @@ def training_facts(train: Manifest, rule: str, fit: Fit, recipe: Recipe, data: D
         "dev_loss": round(fit.best.dev_loss, 4),
         "dev_eer": round(fit.best.dev_eer, 4),
         "recipe": dataclasses.asdict(recipe) | {"precision": fit.precision} | dataclasses.asdict(data),
+        "history": [
+            {name: _short(value) for name, value in dataclasses.asdict(epoch).items()}
+            for epoch in fit.history
+        ],
     }
+
+
+def _short(value: float | None) -> float | None:
+    """Four digits are enough for a plot."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def describe(epoch: Epoch) -> str:
@@ -210,7 +232,7 @@ class Figures:
             clips=name,
             reals=int((labels == Label.REAL).sum()),
             fakes=int((labels == Label.FAKE).sum()),
-            eer=metrics.bootstrap(metrics.eer_roc, scores, labels, [_group(clip) for clip in clips]),
+            eer=metrics.eer_interval(scores, labels, [group_of(clip) for clip in clips]),
             eer_det=metrics.eer_det(scores, labels),
             ap_fake=precision.fake,
             ap_real=precision.real,
@@ -226,7 +248,7 @@ class Figures:
         return {key: round(value, 4) if isinstance(value, float) else value for key, value in flat.items()}
 
 
-def _group(clip: Clip) -> str:
+def group_of(clip: Clip) -> str:
     """What is drawn together in the bootstrap: a generator's fakes, a speaker's reals."""
     return (clip.generator if clip.label == Label.FAKE else clip.speaker) or clip.path
 

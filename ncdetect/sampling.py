@@ -1,13 +1,16 @@
 """Neural-collapse sampling (Yousif et al. 2024, Algorithm 1): pure functions on arrays."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ncdetect.labels import Label
+
+BLOCK_VALUES = 2**17
+"""Numbers converted to double precision at a time: 1 MB, which stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,86 @@ def samples_of_interest(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.bool
     return (np.asarray(scores) > 0) == (np.asarray(labels) == Label.FAKE)
 
 
+def path_order(paths: Sequence[str]) -> NDArray[np.int64]:
+    """Rows in the order of their clips' paths, shape (N,): the order in which every rule goes through them.
+
+    Raises:
+        ValueError: If a path occurs twice, so that ties would be open.
+    """
+    names = list(paths)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    if len(set(names)) < len(names):
+        raise ValueError("a clip occurs twice")
+    return np.array(order, np.int64)
+
+
+def mean_of(embeddings: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean of some rows, summed in their order in double precision, shape (D,).
+
+    Args:
+        embeddings: Shape (N, D).
+        rows: At least one, shape (M,).
+
+    Raises:
+        ValueError: If an embedding is not finite.
+    """
+    total = np.zeros(embeddings.shape[1])
+    for _, block in _blocks(embeddings, rows):
+        if not np.isfinite(block).all():
+            raise ValueError("an embedding is not finite")
+        total += block.sum(axis=0)
+    return total / len(rows)
+
+
+def distances_to(
+    embeddings: NDArray[np.floating], rows: NDArray[np.int64], centres: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Euclidean distances of some rows to each centre, in double precision.
+
+    Taken from differences, not from inner products: equal clips get equal distances on every machine.
+
+    Args:
+        embeddings: Shape (N, D).
+        rows: Shape (M,).
+        centres: Shape (K, D).
+
+    Returns:
+        Shape (M, K).
+    """
+    distances = np.empty((len(rows), len(centres)))
+    for place, block in _blocks(embeddings, rows):
+        difference = np.empty_like(block)
+        for column, centre in enumerate(centres):
+            np.subtract(block, centre, out=difference)
+            np.multiply(difference, difference, out=difference)
+            distances[place, column] = np.sqrt(difference.sum(axis=1))
+    return distances
+
+
+def _blocks(
+    embeddings: NDArray[np.floating], rows: NDArray[np.int64]
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Places in `rows` and those rows in double precision, so few at a time that no whole copy is made."""
+    step = max(1, BLOCK_VALUES // max(1, embeddings.shape[1]))
+    for start in range(0, len(rows), step):
+        place = slice(start, start + step)
+        yield place, embeddings[rows[place]].astype(np.float64)
+
+
+def as_matrix(embeddings: ArrayLike, paths: Sequence[str]) -> NDArray[np.floating]:
+    """Embeddings as an array of floats of whatever width they have, not copied, shape (N, D).
+
+    Raises:
+        ValueError: If it is no matrix with a row for each path.
+    """
+    embeddings = np.asarray(embeddings)
+    if embeddings.dtype.kind != "f":
+        embeddings = embeddings.astype(np.float64)
+    if embeddings.ndim != 2 or len(paths) != len(embeddings):
+        raise ValueError(f"embeddings {embeddings.shape} and {len(paths)} paths must be (N, D) and N")
+    return embeddings
+
+
 def algorithm_1(embeddings: ArrayLike, paths: Sequence[str], threshold: Threshold) -> Selection:
     """Keep the clips of one class that lie nearest to the class mean (Algorithm 1).
 
@@ -79,20 +162,12 @@ def algorithm_1(embeddings: ArrayLike, paths: Sequence[str], threshold: Threshol
     Raises:
         ValueError: If shapes differ, a path occurs twice, or an embedding is not finite.
     """
-    embeddings = np.asarray(embeddings, np.float64)
-    if embeddings.ndim != 2 or len(paths) != len(embeddings):
-        raise ValueError(f"embeddings {embeddings.shape} and {len(paths)} paths must be (N, D) and N")
-    if not np.isfinite(embeddings).all():
-        raise ValueError("an embedding is not finite")
-    names = np.asarray(paths, dtype=object)
-    by_path = np.argsort(names, kind="stable").astype(np.int64)
-    if (names[by_path][1:] == names[by_path][:-1]).any():
-        raise ValueError("a clip occurs twice")
+    embeddings = as_matrix(embeddings, paths)
+    by_path = path_order(paths)
     if not len(embeddings):
         return Selection(by_path, np.zeros(0), np.zeros(embeddings.shape[1]), 0.0)
-    ordered = embeddings[by_path]
-    mean = ordered.mean(axis=0)
-    distances = np.linalg.norm(ordered - mean, axis=1)
+    mean = mean_of(embeddings, by_path)
+    distances = distances_to(embeddings, by_path, mean[None])[:, 0]
     nearest = np.argsort(distances, kind="stable")  # stable: ties stay in the order of their paths
     kept = nearest[: threshold.size(distances[nearest])]
     return Selection(by_path[kept], distances[kept], mean, float(distances[kept[-1]]) if len(kept) else 0.0)
@@ -119,7 +194,7 @@ def sample_corpus(
     Returns:
         Per class, the selection with rows counted in the given arrays.
     """
-    embeddings, labels = np.asarray(embeddings, np.float64), np.asarray(labels)
+    embeddings, labels = np.asarray(embeddings), np.asarray(labels)
     interest = samples_of_interest(scores, labels)
     selections = {}
     for label, threshold in ((Label.REAL, real), (Label.FAKE, fake)):
@@ -129,14 +204,13 @@ def sample_corpus(
     return selections
 
 
-def random_rows(paths: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
+def random_rows(paths: Sequence[str], count: int, seed: int | Sequence[int]) -> NDArray[np.int64]:
     """A random draw of clips, the same for every order of the rows, shape (count,), ascending.
 
     Raises:
-        ValueError: If there are fewer clips than asked for.
+        ValueError: If there are fewer clips than asked for, or a path occurs twice.
     """
     if count > len(paths):
         raise ValueError(f"cannot draw {count} of {len(paths)} clips")
-    by_path = np.argsort(np.asarray(paths, dtype=object), kind="stable")
     drawn = np.random.default_rng(seed).choice(len(paths), count, replace=False)
-    return np.sort(by_path[drawn]).astype(np.int64)
+    return np.sort(path_order(paths)[drawn])

@@ -6,12 +6,14 @@ Nothing here knows architectures or corpora: `fit` takes a detector and batches.
 import dataclasses
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sized
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 Progress = Callable[[Iterable, str], Iterable]
 STATE_FILE, BEST_FILE, LOG_FILE = "state.safetensors", "best.safetensors", "log.jsonl"
 NORM_BATCHES = 16
+WARM_UP = 0.1
+"""Share of the steps over which the cosine schedule rises from zero."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,10 @@ class Recipe:
     patience: int = 10
     """Epochs without a lower dev loss after which training stops."""
     learning_rate: float = 1e-3
-    """Of Adam, constant."""
+    """Of Adam; its peak under the cosine schedule."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """`constant` is the paper's; `cosine` rises over the first tenth of all steps and falls to zero at the
+    last (Loshchilov and Hutter 2017): for runs of a fixed number of steps, with patience at `epochs`."""
     weight_decay: float = 0.0
     """L2 penalty of Adam."""
     seed: int = 0
@@ -52,7 +59,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the log. Measures of collapse are taken in eval mode without augmentation."""
+    """One line of the log. Measures of collapse are taken in eval mode without augmentation.
+
+    The means of NC4 are those of the watched train clips; NC2 has the fakes split by generator and is None
+    where the generators are not known.
+    """
 
     epoch: int
     train_loss: float
@@ -60,11 +71,25 @@ class Epoch:
     dev_eer: float
     nc1_train: float
     nc1_dev: float
+    nc2_train: float | None
+    nc2_dev: float | None
+    nc3_train: float
+    nc3_dev: float
     nc4_train: float
     nc4_dev: float
     cdnv_train: float
     cdnv_dev: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Every clip that training drew, in order, and the logit that it had in that step."""
+
+    rows: NDArray[np.int32]
+    """Rows of the train manifest, (S,)."""
+    scores: NDArray[np.float32]
+    """Logits in training mode, before the step, (S,)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +99,7 @@ class Fit:
     best_epoch: int
     precision: str
     history: tuple[Epoch, ...]
+    draws: Draws
 
     @property
     def best(self) -> Epoch:
@@ -130,6 +156,7 @@ def fit(
     recipe: Recipe,
     folder: Path,
     loss: Callable[[Output, Tensor], Tensor] = bce_loss,
+    sources: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
     progress: Progress = lambda batches, _: batches,
     epoch_done: Callable[[Epoch], None] = lambda _: None,
 ) -> Fit:
@@ -146,6 +173,8 @@ def fit(
         recipe: How to train.
         folder: Holds `state.safetensors`, `best.safetensors` and `log.jsonl` (a line an epoch).
         loss: Of a batch.
+        sources: For NC2: of each row of the train and of the dev manifest, 0 for a real and the number of its
+            generator, from 1, for a fake.
         progress: Wraps an epoch's batches, given a caption: a progress bar.
         epoch_done: Is told of each finished epoch.
 
@@ -174,20 +203,26 @@ def fit(
         # Dropout draws from the global generator; seeding each epoch makes a resumed run draw the same.
         torch.manual_seed(recipe.seed * 100_003 + epoch)
         model.train()
-        losses = []
-        for batch in progress(_on(fabric, train(epoch)), f"epoch {epoch + 1}"):
+        losses, rows, scores = [], [], []
+        batches = train(epoch)
+        for step, batch in enumerate(progress(_on(fabric, batches), f"epoch {epoch + 1}")):
+            _set_rate(optimiser, recipe, epoch + step / len(batches))
             optimiser.zero_grad()
-            value = loss(model(batch.wave), batch.label)
+            output = model(batch.wave)
+            value = loss(output, batch.label)
             fabric.backward(value)
             optimiser.step()
             losses.append(value.detach())
+            rows.append(batch.row)
+            scores.append(output.score.detach().float())
         train_loss = float(torch.stack(losses).mean())
         if not np.isfinite(train_loss):
             raise FloatingPointError(f"loss {train_loss} in epoch {epoch + 1}: lower the learning rate")
         recalibrate_norms(model, islice(_on(fabric, train(epoch)), NORM_BATCHES))
         held_out, watched = embed(model, _on(fabric, dev)), embed(model, _on(fabric, watch))
-        entry = _measure(epoch, train_loss, watched, held_out, started)
+        entry = _measure(epoch, train_loss, watched, held_out, sources, detector.head.weight, started)
         state.history.append(entry)
+        state.drawn(rows, scores)
         if state.best_epoch == epoch:
             _write(folder / BEST_FILE, dict(detector.state_dict()), {})
         state.save(folder / STATE_FILE, detector, optimiser, recipe)
@@ -197,7 +232,8 @@ def fit(
 
     detector.load_state_dict(load_file(folder / BEST_FILE))
     detector.to("cpu", memory_format=torch.contiguous_format).eval()
-    return Fit(state.best_epoch, precision, tuple(state.history))
+    draws = Draws(state.draws["row"].numpy(), state.draws["score"].numpy())
+    return Fit(state.best_epoch, precision, tuple(state.history), draws)
 
 
 @torch.no_grad()
@@ -263,8 +299,32 @@ def _on(fabric: Fabric, batches: Iterable) -> Iterable:
     return Moved()
 
 
-def _measure(epoch: int, train_loss: float, watch: Embedded, dev: Embedded, started: float) -> Epoch:
+def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs_done: float) -> None:
+    """Set the learning rate of the step that starts after so many epochs, a fraction."""
+    rate = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        done = epochs_done / recipe.epochs
+        rate *= min(1.0, (done + 0.01) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _measure(
+    epoch: int,
+    train_loss: float,
+    watch: Embedded,
+    dev: Embedded,
+    sources: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    head: Tensor,
+    started: float,
+) -> Epoch:
     means = collapse.class_means(watch.embeddings, watch.labels)
+    dev_means = collapse.class_means(dev.embeddings, dev.labels)
+    weight = head.detach().float().cpu().numpy()
+    nc2 = [
+        collapse.nc2_simplex(part.embeddings, of_row[part.rows]) if sources else None
+        for part, of_row in zip((watch, dev), sources or (None, None), strict=True)
+    ]
     dev_loss = metrics.cllr(dev.scores, dev.labels) * np.log(2)  # class-balanced cross-entropy in nats
     return Epoch(
         epoch=epoch,
@@ -273,6 +333,10 @@ def _measure(epoch: int, train_loss: float, watch: Embedded, dev: Embedded, star
         dev_eer=metrics.eer_roc(dev.scores, dev.labels),
         nc1_train=collapse.nc1_variability(watch.embeddings, watch.labels),
         nc1_dev=collapse.nc1_variability(dev.embeddings, dev.labels),
+        nc2_train=nc2[0],
+        nc2_dev=nc2[1],
+        nc3_train=collapse.nc3_self_duality(means, weight),
+        nc3_dev=collapse.nc3_self_duality(dev_means, weight),
         nc4_train=collapse.nc4_agreement(watch.embeddings, watch.scores, means),
         nc4_dev=collapse.nc4_agreement(dev.embeddings, dev.scores, means),
         cdnv_train=collapse.cdnv(watch.embeddings, watch.labels),
@@ -288,6 +352,12 @@ class _State:
     precision: str
     history: list[Epoch] = dataclasses.field(default_factory=list)
     tensors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    draws: dict[str, Tensor] = dataclasses.field(
+        default_factory=lambda: {
+            "row": torch.zeros(0, dtype=torch.int32),
+            "score": torch.zeros(0, dtype=torch.float32),
+        }
+    )
 
     @property
     def best_epoch(self) -> int:
@@ -309,7 +379,15 @@ class _State:
                 f"asked for {dataclasses.asdict(recipe)}: use another folder or remove it"
             )
         history = [Epoch(**entry) for entry in described["history"]]
-        return cls(described["precision"], history, load_file(file))
+        tensors = load_file(file)
+        draws = {name: tensors.pop(f"draws/{name}") for name in ("row", "score")}
+        return cls(described["precision"], history, tensors, draws)
+
+    def drawn(self, rows: list[Tensor], scores: list[Tensor]) -> None:
+        """Add an epoch's draws, batch by batch."""
+        for name, parts in (("row", rows), ("score", scores)):
+            new = torch.cat(parts).cpu().to(self.draws[name].dtype)
+            self.draws[name] = torch.cat([self.draws[name], new])
 
     def restore(self, detector: Detector, optimiser: torch.optim.Optimizer) -> None:
         moments: dict[int, dict[str, Tensor]] = {}
@@ -326,6 +404,7 @@ class _State:
 
     def save(self, file: Path, detector: Detector, optimiser: torch.optim.Optimizer, recipe: Recipe) -> None:
         tensors = {f"model/{name}": value for name, value in detector.state_dict().items()}
+        tensors |= {f"draws/{name}": value for name, value in self.draws.items()}
         for index, fields in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{field}": value for field, value in fields.items()}
         described = {

@@ -3,83 +3,94 @@ import json
 import numpy as np
 import pytest
 
-from ncdetect import build, database, pipeline, projection
+from ncdetect import build, database, experiments, pipeline, projection
 from ncdetect.bank import EmbeddingBank
 from ncdetect.build import Plan
 from ncdetect.checkpoint import TrainedDetector
 from ncdetect.corpora import Clip, Manifest
 from ncdetect.database import Chosen
+from ncdetect.experiments import Study
 from ncdetect.labels import Label
 from ncdetect.metrics import Calibration
-from ncdetect.sampling import Threshold
+from ncdetect.rules import Budget
 from ncdetect.training import Recipe
 
 
 @pytest.fixture
 def small_plan(made_corpus, monkeypatch):
     # The 18-block model takes minutes where the chain, not the model, is the matter.
-    monkeypatch.setattr(build, "PRETRAINED", "tiny-resnet")
     for fit in ("fit_tsne", "fit_umap"):
         monkeypatch.setattr(projection, fit, lambda embeddings: embeddings[:, :2])
+    monkeypatch.setattr(build, "EVALUATIONS", 2)
 
-    def plan(folder):
-        return Plan(
-            data=made_corpus.root,
-            work=folder / "work",
-            out=folder / "checkpoints",
-            corpora=("ant", "bee"),
-            keep_rates=((1.0, 0.5), (0.5, 0.5)),
-            recipe=Recipe(epochs=2, precision="32-true"),
-            batches=pipeline.Data(16, epoch_clips=32),
-            results=folder / "results",
-        )
+    def plan(folder, rules=("all", "algorithm-1"), **changes):
+        study = Study(
+            data=made_corpus.root, work=folder / "work", seeds=1, precision="32-true", draws=64,
+            paper=Recipe(epochs=1), pretrained="tiny-resnet", models=("tiny-resnet",),
+        )  # fmt: skip
+        return Plan(study, folder / "results", folder / "checkpoints", rules=rules, budgets=(0.5,), **changes)
 
     return plan
 
 
 def test_the_chain_from_corpus_to_checkpoint(small_plan, made_corpus, tmp_path):
     said = []
-    shipped = build.build(small_plan(tmp_path), say=said.append)
+    shipped = build.build(small_plan(tmp_path, practice=made_corpus.root), say=said.append)
     loaded = TrainedDetector.from_pretrained(tmp_path / "checkpoints" / "tiny")
     assert loaded.sha256 == shipped.sha256 and set(loaded.bank.maps) == {"tsne", "umap"}
     facts = loaded.config.training
-    rates = {"real-1-fake-0.5", "real-0.5-fake-0.5"}
-    (augmented,) = set(facts["grid"]) - rates
-    assert set(facts["grid"]) > rates and augmented.removesuffix("-augmented") in rates
-    assert facts["grid"][facts["rule"]] == min(facts["grid"].values())
+    assert facts["rule"].removesuffix("-augmented") in {"all", "algorithm-1-0.5"}
+    assert len(facts["history"]) == facts["epochs"] == 2 and "nc2_train" in facts["history"][0]
+    # What won on dev ships; where that is not NC sampling, NC sampling ships beside it.
+    losses = build.dev_losses(
+        runs := [run for run in experiments.plan(small_plan(tmp_path).study, 4, (0.5,))
+                 if run.rule in ("all", "algorithm-1")],
+        {run.name: experiments.read_result(small_plan(tmp_path).study, run) for run in runs},
+    )  # fmt: skip
+    best = min(losses, key=losses.__getitem__)
+    assert facts["rule"].removesuffix("-augmented") == build.named(best)
+    beside = tmp_path / "checkpoints" / "tiny-nc"
+    assert beside.is_dir() == (best[0] == "all")
     # Every figure of the card was measured on eval: 12 reals and 12 fakes in two corpora.
     assert "*6 + 6*" in loaded.card and "*12 + 12*" in loaded.card and "tiny-resnet on ant" in loaded.card
+    assert facts["rule"] in loaded.card and "algorithm-1-0.5 |" in loaded.card
     for corpus in ("ant", "bee"):
         folder = tmp_path / "checkpoints" / "corpora" / corpus
         config = json.loads((folder / "config.json").read_text())
         bank = EmbeddingBank.load(folder / "bank.parquet", config["model_sha256"])
         assert len(bank) == 36 and not list(folder.glob("*.safetensors"))
+        train = bank.clips["split"] == "train"
+        assert bank.clips["el2n"][train].between(0, 2**0.5).all() and bank.clips["el2n"][~train].isna().all()
+        assert (bank.clips["forgetting"][train] >= 0).all()
     lines = (tmp_path / "results" / "build.csv").read_text().splitlines()
     assert {"model", "clips", "eer", "eer_low"} <= set(lines[0].split(","))
-    assert len(lines) in (1 + 5 * 3, 1 + 6 * 3)  # the best run may be the augmented one
     assert "python -m ncdetect build" in (tmp_path / "results" / "build.md").read_text().splitlines()[0]
-    read = Manifest.read(tmp_path / "work" / "databases" / "real-1-fake-0.5.csv", root=made_corpus.root)
-    assert set(read) <= set(made_corpus.select(split="train"))
+    assert (tmp_path / "results" / "experiment-4.csv").is_file()
 
 
 def test_a_killed_build_goes_on_to_the_same_checkpoint(small_plan, tmp_path):
-    whole = build.build(small_plan(tmp_path / "a"))
+    rules = ("all",)
+    whole = build.build(small_plan(tmp_path / "a", rules))
     steps = 0
 
     def kill(batches, caption):
         nonlocal steps
         for batch in batches:
             steps += 1
-            if steps in (3, 14):  # once in pre-training, once in a small model
+            if steps in (3, 40, 90):  # in the experiment, twice in what ships
                 raise KeyboardInterrupt
             yield batch
 
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            build.build(small_plan(tmp_path / "b"), progress=kill)
-    resumed = build.build(small_plan(tmp_path / "b"), progress=kill)
+    kills = 0
+    while True:
+        try:
+            resumed = build.build(small_plan(tmp_path / "b", rules), progress=kill)
+            break
+        except KeyboardInterrupt:
+            kills += 1
+    assert kills == 3
     assert resumed.sha256 == whole.sha256
-    assert resumed.config == whole.config
+    assert resumed.config.calibration_scale == whole.config.calibration_scale
 
 
 def bank_of(clips, embeddings, scores):
@@ -105,9 +116,7 @@ def test_merging_keeps_the_nearest_of_a_recording():
         bank_of(first, [[0.0], [3], [7], [50], [100]], [-1, -1, 1, -1, 1]),
         bank_of(second, [[1.0], [2], [2]], [-1, 1, -1]),  # mean 1.5: r1 is 0.5 away
     ]
-    merged = database.merge(
-        database.sample_bank(bank, Threshold(rate=1), Threshold(rate=1)) for bank in banks
-    )
+    merged = database.merge(database.sample_bank(bank, Budget.share(1)) for bank in banks)
     assert [entry.clip.path for entry in merged] == ["a/2", "a/3", "b/1", "b/2", "b/3"]
     assert {entry.clip.path: entry.distance for entry in merged} == pytest.approx(
         {"a/2": 1.5, "a/3": 0, "b/1": 0.5, "b/2": 0, "b/3": 0.5}

@@ -54,6 +54,23 @@ def test_measures_do_not_change_under_rotation_and_copies():
         assert measure(again, np.append(labels, np.ones(60, int))) == pytest.approx(value)
 
 
+def test_nc2_is_zero_for_a_simplex_and_grows_with_its_distortion():
+    groups = np.repeat([0, 1, 2, 7], 3)
+    corners = np.eye(4)[[0, 1, 2, 3]].repeat(3, axis=0)
+    assert collapse.nc2_simplex(corners, groups) == pytest.approx(0, abs=1e-12)
+    assert collapse.nc2_simplex(corners * 3 + 5, groups) == pytest.approx(0, abs=1e-12)
+    assert collapse.nc2_simplex([[0.0, 3], [9, 1]], [4, 9]) == pytest.approx(0, abs=1e-12)  # any two
+    # Three means on a line, -1, 0, 1: G = [[1,0,-1],[0,0,0],[-1,0,1]] / 2, E / ||E|| = (I - 1/3) / sqrt(2).
+    gram = np.array([[1, 0, -1], [0, 0, 0], [-1, 0, 1]]) / 2
+    simplex = (np.eye(3) - 1 / 3) / np.sqrt(2)
+    assert collapse.nc2_simplex([[-1.0], [0], [1]], [0, 1, 2]) == pytest.approx(
+        np.linalg.norm(gram - simplex)
+    )
+    assert collapse.nc2_simplex(np.zeros((3, 2)), [0, 1, 2]) == pytest.approx(1)
+    with pytest.raises(ValueError, match="two groups or more, got 1"):
+        collapse.nc2_simplex(corners, np.zeros(12))
+
+
 def test_self_duality():
     means = np.array([[0.0, 0, 1], [2, 0, 1]])
     assert collapse.nc3_self_duality(means, [5.0, 0, 0]) == pytest.approx(0)

@@ -119,14 +119,14 @@ def test_calibration_refuses_inverted_scores():
 
 def test_bootstrap_covers_the_value_and_is_wider_by_group():
     scores, labels = blobs()
-    narrow = metrics.bootstrap(metrics.eer_roc, scores, labels, rounds=200)
+    narrow = metrics.eer_interval(scores, labels, rounds=200)
     assert narrow.low < narrow.value < narrow.high
-    assert narrow == metrics.bootstrap(metrics.eer_roc, scores, labels, rounds=200)
+    assert narrow == metrics.eer_interval(scores, labels, rounds=200)
     # Ten speakers and ten generators whose clips are copies: the interval must know of twenty things.
     few_scores, few_labels = blobs(10, 10)
     copies = np.repeat(np.arange(20), 20)
-    by_clip = metrics.bootstrap(metrics.eer_roc, few_scores[copies], few_labels[copies], rounds=200)
-    by_group = metrics.bootstrap(metrics.eer_roc, few_scores[copies], few_labels[copies], copies, rounds=200)
+    by_clip = metrics.eer_interval(few_scores[copies], few_labels[copies], rounds=200)
+    by_group = metrics.eer_interval(few_scores[copies], few_labels[copies], copies, rounds=200)
     assert by_group.high - by_group.low > 2 * (by_clip.high - by_clip.low)
 
 
@@ -153,3 +153,20 @@ def test_labels_read_the_words_of_corpora():
     assert Label.from_word(" Bona-Fide ") == Label.REAL and Label.from_word("spoof") == Label.FAKE
     with pytest.raises(ValueError, match="unknown label 'maybe'"):
         Label.from_word("maybe")
+
+
+def test_resampled_rates_equal_those_of_the_drawn_clips():
+    rng = np.random.default_rng(3)
+    scores = rng.integers(-4, 5, 40) / 2.0  # ties
+    labels = rng.integers(0, 2, 40)
+    groups = rng.integers(0, 12, 40)
+    counts = metrics.resample(labels, groups, rounds=50, seed=1)
+    rates = metrics.eer_resampled(scores, labels, counts)
+    for drawn, rate in zip(counts, rates, strict=True):
+        rows = np.repeat(np.arange(40), drawn)
+        assert rate == pytest.approx(metrics.eer_roc(scores[rows], labels[rows]), abs=1e-12)
+        for label in (0, 1):  # a group comes whole, and as many groups are drawn as there are
+            of_group = {g: set(drawn[(labels == label) & (groups == g)]) for g in groups[labels == label]}
+            assert all(len(times) == 1 for times in of_group.values())
+            assert sum(times.copy().pop() for times in of_group.values()) == len(of_group)
+    assert (metrics.resample(labels, groups, 5, seed=2) == metrics.resample(labels, groups, 5, seed=2)).all()

@@ -81,3 +81,60 @@ def test_colours_have_contrast_on_their_background():
         for mode, ground in (("light", "#ffffff"), ("dark", "#161e2b")):
             bright, dim = sorted((luminance(plots.COLOURS[name][mode]), luminance(ground)), reverse=True)
             assert (bright + 0.05) / (dim + 0.05) >= 4.5, (name, mode)
+
+
+def some_epochs(count=3, **changes):
+    names = [f"{name}_{side}" for name in plots.COLLAPSE for side in ("train", "dev")]
+    return [{"epoch": e} | {name: 4.0 / (e + 1) for name in names} | changes for e in range(count)]
+
+
+def test_collapse_has_a_panel_for_each_measure_and_train_beside_dev():
+    figure = plots.collapse_by_epoch(some_epochs(), best_epoch=2)
+    assert [note["text"][:4].strip(": ") for note in figure["layout"]["annotations"]] == [
+        "NC1", "CDNV", "NC2", "NC3", "NC4",
+    ]  # fmt: skip
+    assert len(figure["data"]) == 10
+    first = figure["data"][0]
+    assert (first["x"], first["y"]) == ([1, 2, 3], [4.0, 2.0, 4.0 / 3])
+    assert (first["meta"]["side"], figure["data"][1]["meta"]["side"]) == ("train", "dev")
+    assert first["line"]["dash"] != figure["data"][1]["line"]["dash"]  # colour never speaks alone
+    assert sum(trace["showlegend"] for trace in figure["data"]) == 2
+    layout = figure["layout"]
+    assert (layout["yaxis"]["type"], layout["yaxis5"]["type"]) == ("log", "linear")
+    assert [shape["x0"] for shape in layout["shapes"]] == [2] * 5
+
+
+def test_collapse_leaves_out_what_is_not_known():
+    history = some_epochs(nc2_train=None, nc2_dev=None, nc3_dev=None)
+    history[1]["nc1_train"], history[2]["nc1_train"] = 0.0, float("nan")
+    del history[0]["nc4_dev"]
+    data = plots.collapse_by_epoch(history)["data"]
+    by_name = {(trace["meta"]["measure"], trace["meta"]["side"]): trace["y"] for trace in data}
+    assert {name for name, _ in by_name} == {"nc1", "cdnv", "nc3", "nc4"}
+    assert by_name["nc1", "train"] == [4.0, None, None]  # a logarithm has no zero
+    assert by_name["nc3", "dev"] == [None] * 3
+    assert by_name["nc4", "dev"][0] is None
+    assert plots.collapse_by_epoch([]) == {"data": [], "layout": {}}
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_panels_of_collapse_do_not_overlap(columns):
+    layout = plots.collapse_by_epoch(some_epochs(), columns=columns)["layout"]
+    boxes = [(*layout[f"xaxis{n}"]["domain"], *layout[f"yaxis{n}"]["domain"]) for n in ("", 2, 3, 4, 5)]
+    for index, (left, right, bottom, top) in enumerate(boxes):
+        assert 0 <= left < right <= 1 and 0 <= bottom < top <= 1
+        for a, b, c, d in boxes[:index]:
+            assert right <= a or b <= left or top <= c or d <= bottom
+
+
+def test_collapse_is_what_plotly_reads():
+    from plotly.graph_objects import Figure
+
+    assert len(Figure(plots.collapse_by_epoch(some_epochs(), best_epoch=1)).data) == 10
+
+
+def test_ticks_of_a_logarithmic_axis():
+    layout = plots.collapse_by_epoch(some_epochs(40))["layout"]  # from 0.1 to 4
+    assert layout["yaxis"]["tickvals"] == [0.1, 0.2, 0.5, 1.0, 2.0]
+    wide = plots.collapse_by_epoch([{"epoch": 0, "nc1_dev": 0.01}, {"epoch": 1, "nc1_dev": 500.0}])["layout"]
+    assert wide["yaxis"]["tickvals"] == [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0]

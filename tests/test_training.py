@@ -83,11 +83,56 @@ def test_a_killed_run_goes_on_to_the_same_result(batches, tmp_path, killed_in):
         fit(batches, tmp_path / "killed", progress=kill)
     resumed, again = fit(batches, tmp_path / "killed")
     assert same_weights(whole, resumed)
+    assert np.array_equal(result.draws.rows, again.draws.rows)
+    assert np.array_equal(result.draws.scores, again.draws.scores)
     strip = [dataclasses.replace(epoch, seconds=0) for epoch in result.history]
     assert [dataclasses.replace(epoch, seconds=0) for epoch in again.history] == strip
     # A finished run is not trained again.
     finished, _ = fit(batches, tmp_path / "killed", progress=lambda *_: pytest.fail("trained again"))
     assert same_weights(whole, finished)
+
+
+def test_every_draw_is_recorded_with_its_logit(batches, tmp_path):
+    _, result = fit(batches, tmp_path)
+    drawn = np.concatenate([batch.row for epoch in range(3) for batch in batches[0](epoch)])
+    assert np.array_equal(result.draws.rows, drawn)
+    # The first batch's logits are those of the untrained detector in training mode.
+    detector = small().train()
+    torch.manual_seed(RECIPE.seed * 100_003)
+    first = next(iter(batches[0](0)))
+    expected = detector(first.wave).score.detach().numpy()
+    np.testing.assert_allclose(result.draws.scores[: len(expected)], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_collapse_by_epoch_knows_the_generators(batches, tmp_path, made_corpus):
+    _, without = fit(batches, tmp_path / "a", dataclasses.replace(RECIPE, epochs=1))
+    assert without.history[0].nc2_train is None and without.history[0].nc2_dev is None
+    of_row = [
+        np.array([0 if c.label == 0 else 1 + int(c.generator[-1]) for c in made_corpus.select(split=split)])
+        for split in ("train", "dev")
+    ]
+    _, known = fit(batches, tmp_path / "b", dataclasses.replace(RECIPE, epochs=1), sources=tuple(of_row))
+    epoch = known.history[0]
+    assert 0 < epoch.nc2_train < 2 and 0 < epoch.nc2_dev < 2
+    assert 0 <= epoch.nc3_train <= 4 and 0 <= epoch.nc3_dev <= 4
+    assert dataclasses.replace(epoch, nc2_train=None, nc2_dev=None, seconds=0) == dataclasses.replace(
+        without.history[0], seconds=0
+    )
+
+
+def test_the_cosine_schedule_rises_and_falls_to_zero():
+    optimiser = torch.optim.Adam([nn.Parameter(torch.zeros(1))])
+
+    def rate(done, **changes):
+        training._set_rate(optimiser, Recipe(epochs=10, learning_rate=2.0, **changes), done)
+        return optimiser.param_groups[0]["lr"]
+
+    assert rate(0) == rate(9.9) == 2.0  # the paper's is constant
+    assert rate(0, schedule="cosine") == pytest.approx(0.2)
+    assert rate(5, schedule="cosine") == pytest.approx(1.0)  # half of the way, half of the peak
+    assert rate(10, schedule="cosine") == pytest.approx(0)
+    rates = [rate(done / 10, schedule="cosine") for done in range(100)]
+    assert 1.9 < max(rates) < 2 and 8 <= int(np.argmax(rates)) <= 10
 
 
 def test_another_recipe_does_not_continue_a_run(batches, tmp_path):

@@ -1,141 +1,244 @@
-// Tab "Sampling lab": the sliders cut the clips of each class, which come sorted by distance, and redraw at once.
+// Tab "Sampling lab". The server says which clips a setting keeps; here it is asked, and the answer drawn.
 (() => {
   const nc = window.ncdetect;
   const WORDS = ["real", "fake"];
-  const TOP = 12;
-
-  // The number of kept clips of those at these sorted distances: Threshold.size of the library.
-  nc.keptCount = (kind, value, distances) => {
-    const total = distances.length;
-    if (kind === "count") return Math.min(value, total);
-    if (kind === "rate") return Math.ceil(Number((value * total).toFixed(9)));
-    let low = 0, high = total;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (distances[middle] <= value) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  };
-
-  const roundStep = (largest) => 10 ** Math.floor(Math.log10(Math.max(largest, 1e-6) / 150));
+  const TOP = 12, REST_MS = 220, SLOW_MS = 350, MOST_SEED = 999;
+  const [KEPT_REAL, KEPT_FAKE, RING] = [3, 4, 5];
   const tidy = (value) => Number(value.toPrecision(12));
+
+  // The map with the clusters' numbers on it and one of them ringed.
+  class LabMap extends nc.Map {
+    marker(layer) {
+      if (!layer.ring) return super.marker(layer);
+      return { symbol: "circle-open", size: 13, color: this.colour("ink"), opacity: 0.65, line: { width: 1.3 } };
+    }
+
+    shapes() {
+      return super.shapes().filter((shape) => [shape.x0, shape.x1, shape.y0, shape.y1].every(Number.isFinite));
+    }
+
+    labels() {
+      const labels = super.labels();
+      if (!this.clusters || this.clusters.k < 2 || this.view === "exact") return labels;
+      const { x, y } = this.views[this.view], { of, k } = this.clusters;
+      const middle = (values) => values.sort()[values.length >> 1];
+      for (let cluster = 0; cluster < k; cluster++) {
+        const rows = [...of.keys()].filter((row) => of[row] === cluster);
+        labels.push({ text: `<b>${cluster + 1}</b>`, showarrow: false, bgcolor: this.colour("surface"), borderpad: 3,
+          x: middle(nc.pick(x, rows)), y: middle(nc.pick(y, rows)), bordercolor: this.colour("fake"), borderwidth: 1.6,
+          font: { size: 13, color: this.colour("ink") }, captureevents: false });
+      }
+      return labels;
+    }
+  }
 
   nc.lab = async (element, props, server) => {
     const find = (selector) => element.querySelector(selector);
-    const note = find(".nc-lab-note"), host = find(".nc-plot");
-    const start = { ...props.value }, corpora = {}, settings = {};
-    let current = null, map = null, timer = 0, asked = 0;
+    const note = find(".nc-lab-note"), host = find(".nc-plot"), lab = find(".nc-lab"), overlap = find(".nc-overlap");
+    const select = find("#lab-rule"), seedInput = find("#lab-seed");
+    const { rule, seed, ...start } = props.value;
+    const shared = { rule, seed }, corpora = {}, settings = {};
+    let current = null, found = null, map = null, restTimer = 0, asking = false, again = false, ringed = null;
 
     const setting = () => settings[current.name];
-    const rowsKept = (word) => {
-      const { rows, distances } = current.classes[word];
-      return rows.subarray(0, nc.keptCount(setting().kind, setting()[word], distances));
-    };
+    const request = () => ({ corpus: current.name, ...shared, ...setting() });
+    const option = () => select.selectedOptions[0];
+    const box = (word) => find(`.nc-slider[data-label=${word}]`);
 
     const limits = (word) => {
-      const { distances } = current.classes[word], total = distances.length;
-      const largest = total ? distances[total - 1] : 1;
-      const step = roundStep(largest);
-      return {
-        rate: { max: 100, step: 0.5, factor: 100, unit: "%" },
-        count: { max: total, step: 1, factor: 1, unit: "" },
-        distance: { max: tidy(Math.ceil(largest / step) * step), step, factor: 1, unit: "" },
-      }[setting().kind];
+      const { max = 1, step = 0.01 } = found.as[word];
+      return { rate: { max: 100, step: 0.5, factor: 100, unit: "%" },
+        count: { max: found.totals[word], step: 1, factor: 1, unit: "" },
+        distance: { max, step, factor: 1, unit: "" } }[setting().kind];
     };
 
+    // What the controls say of a new collection, rule or kind of threshold.
     const fill = () => {
       for (const word of WORDS) {
-        const box = find(`.nc-slider[data-label=${word}]`), { max, step, factor, unit } = limits(word);
-        for (const input of box.querySelectorAll("input")) {
+        const { max, step, factor, unit } = limits(word);
+        for (const input of box(word).querySelectorAll("input")) {
           Object.assign(input, { min: 0, max, step: input.type === "number" && unit === "%" ? 0.1 : step });
           input.value = tidy(setting()[word] * factor);
         }
-        box.querySelector("em").textContent = unit;
-        box.querySelector(".nc-total").textContent = current.classes[word].rows.length;
+        box(word).querySelector("em").textContent = unit;
       }
-      find(".nc-unit").textContent = setting().kind === "distance"
-        ? "Distances have no unit; those of another collection's model do not compare." : "";
+      const { distance, seeded, explanation, source } = option().dataset, far = shared.rule === "farthest";
+      const notes = {
+        distance: `Keeps what is at ${far ? "least" : "most"} so far away. Distances have no unit, and those of ` +
+          "another collection's model do not compare.",
+        rate: option().dataset.clusters ? "Of the fakes the share is taken in each cluster, and once more among " +
+          "clusters that overlap: so fewer may stay." : "",
+      };
+      find(".nc-unit").textContent = notes[setting().kind] || "";
+      find(".nc-explained").textContent = explanation;
+      find(".nc-source").textContent = source;
+      find('.nc-kinds [data-value="distance"]').setAttribute("aria-disabled", !distance);
+      for (const part of element.querySelectorAll(".nc-seed :is(input, button)")) part.disabled = !seeded;
+      find(".nc-seed .nc-note").textContent = seeded
+        ? "Chance plays a part: another number, another choice." : "This rule leaves nothing to chance.";
+      seedInput.value = shared.seed;
     };
 
-    const tables = (kept) => {
+    const tables = (rows) => {
+      const counts = Object.fromEntries(WORDS.map((word) => [word, new Map()]));
+      const add = (word, row, at) => {
+        const code = current.codes[row], entry = counts[word].get(code) || [0, 0];
+        entry[at] += 1;
+        counts[word].set(code, entry);
+      };
+      const barred = new Set(current.others);
+      for (const word of WORDS) {
+        for (const row of current.classes[word]) if (!barred.has(row)) add(word, row, 1);
+        for (const row of rows[word]) add(word, row, 0);
+      }
       find(".nc-tables").replaceChildren(...WORDS.map((word) => {
-        const all = new Map();
-        current.classes[word].rows.forEach((row, index) => {
-          const code = current.generatorCodes[row], entry = all.get(code) || [0, 0];
-          entry[1] += 1;
-          if (index < kept[word]) entry[0] += 1;
-          all.set(code, entry);
-        });
-        const sorted = [...all].sort((a, b) => b[1][1] - a[1][1] || a[0] - b[0]);
+        const sorted = [...counts[word]].sort((a, b) => b[1][1] - a[1][1] || a[0] - b[0]);
         const table = document.createElement("table"), body = table.createTBody();
-        table.createTHead().innerHTML = `<tr><th scope="col">${word === "real" ? "Source of reals" : "Generator"}</th>` +
-          '<th scope="col">kept</th></tr>';
-        for (const [code, [some, total]] of sorted.slice(0, TOP)) {
-          const line = body.insertRow();
-          line.insertCell().textContent = current.generators.words[code];
-          line.insertCell().innerHTML = `<span class="nc-share nc-${word}"><i style="width:${(100 * some) / total}%"></i></span>` +
-            `<b>${some}</b> of ${total}`;
-        }
-        if (sorted.length > TOP) {
-          const rest = sorted.slice(TOP), sum = (at) => rest.reduce((total, entry) => total + entry[1][at], 0);
-          const line = body.insertRow();
-          line.insertCell().textContent = `${rest.length} others`;
-          line.insertCell().innerHTML = `<span class="nc-share nc-${word}"><i style="width:${(100 * sum(0)) / sum(1)}%"></i></span>` +
-            `<b>${sum(0)}</b> of ${sum(1)}`;
-        }
+        table.createTHead().innerHTML =
+          `<tr><th scope="col">${word === "real" ? "Source of reals" : "Generator"}</th><th scope="col">kept</th></tr>`;
+        const line = (name, [some, total]) => {
+          const cells = body.insertRow();
+          cells.insertCell().textContent = name;
+          cells.insertCell().innerHTML = `<span class="nc-share nc-${word}"><i style="width:${(100 * some) / total}%">` +
+            `</i></span><b>${some}</b> of ${total}`;
+        };
+        for (const [code, entry] of sorted.slice(0, TOP)) line(current.generators.words[code], entry);
+        const rest = sorted.slice(TOP), sum = (at) => rest.reduce((total, entry) => total + entry[1][at], 0);
+        if (rest.length) line(`${rest.length} others`, [sum(0), sum(1)]);
         return table;
       }));
     };
 
-    const measure = async () => {
-      const ticket = ++asked, found = await server.measures({ corpus: current.name, ...setting() });
-      if (ticket !== asked) return;
-      for (const cell of element.querySelectorAll("[data-what]")) {
-        const values = found[cell.dataset.of];
-        cell.textContent = values ? values[cell.dataset.what].toFixed(3) : "–";
+    const clustersOf = (measured) => {
+      const { clusters } = measured;
+      overlap.hidden = !clusters;
+      if (clusters && overlap.dataset.html !== clusters.html) {
+        overlap.innerHTML = clusters.html;
+        overlap.dataset.html = clusters.html;
       }
-      element.querySelector(".nc-lab").dataset.measured = found.kept ? `${found.kept.real},${found.kept.fake}` : "";
+      const of = clusters ? nc.unpack(clusters.of) : null;
+      const same = of && map.clusters && map.clusters.of.every((cluster, row) => cluster === of[row]);
+      if (same || (!of && !map.clusters)) return showRing();
+      map.clusters = of && { of, k: clusters.k };
+      ringed = null;
+      showRing();
+      return map.draw();
+    };
+    const showRing = () => {
+      for (const button of overlap.querySelectorAll("[data-cluster]")) {
+        button.setAttribute("aria-pressed", Number(button.dataset.cluster) === ringed);
+      }
+      const of = map.clusters && ringed !== null ? map.clusters.of : [];
+      map.layers[RING].rows = Int32Array.from([...of.keys()].filter((row) => of[row] === ringed));
+      return map.listening ? map.keep({ [RING]: map.layers[RING].rows }, map.lines) : null;
     };
 
-    // What a slider changes: counts, tables and map now, the measures once it rests.
-    const update = async () => {
-      const rows = Object.fromEntries(WORDS.map((word) => [word, rowsKept(word)]));
-      const kept = { real: rows.real.length, fake: rows.fake.length };
-      for (const word of WORDS) find(`.nc-slider[data-label=${word}] .nc-kept`).textContent = kept[word];
-      tables(kept);
+    const measure = async () => {
+      const asked = request(), measured = await server.measures(asked);
+      if (JSON.stringify(asked) !== JSON.stringify(request()) || measured.error) return;
+      for (const cell of element.querySelectorAll("[data-what]")) {
+        const value = measured[cell.dataset.of] && measured[cell.dataset.of][cell.dataset.what];
+        cell.textContent = Number.isFinite(value) ? value.toFixed(3) : "–";
+      }
+      const groups = ["before", "after"].map((of) => (measured[of] && measured[of].groups) || "–");
+      find(".nc-groups").textContent = `${groups[0]}, then ${groups[1]}`;
+      await clustersOf(measured);
+      lab.dataset.measured = `${measured.kept.real},${measured.kept.fake}`;
+      training.plan();
+    };
+
+    const show = async (whole) => {
+      const rows = Object.fromEntries(WORDS.map((word) => [word, nc.unpack(found.rows[word])]));
+      const others = nc.unpack(found.others);
+      for (const word of WORDS) {
+        box(word).querySelector(".nc-kept").textContent = found.kept[word];
+        box(word).querySelector(".nc-total").textContent = found.totals[word];
+      }
+      const moved = !current.others || String(others) !== String(current.others);
+      current.others = others;
+      tables(rows);
       nc.kept = rows;
-      clearTimeout(timer);
-      timer = setTimeout(() => measure().catch(() => {}), 180);
-      const radius = (word) => (kept[word] ? current.classes[word].distances[kept[word] - 1] : 0);
-      if (map && map.listening) await map.keep({ 3: rows.real, 4: rows.fake }, [radius("real"), radius("fake")]);
-      element.querySelector(".nc-lab").dataset.drawn = `${kept.real},${kept.fake}`;
+      if (whole || moved) {
+        note.textContent = `${current.count} train clips, seen by this collection's own model (${current.model}). ` +
+          `This rule may choose among ${found.totals.real} real and ${found.totals.fake} fake ones.`;
+        find(".nc-cross").style.visibility = others.length ? "" : "hidden";
+        const before = map, barred = new Set(others), free = (word) => current.classes[word].filter((row) => !barred.has(row));
+        map = new LabMap(host, current, [
+          { role: "other", strong: false, rows: others },
+          { role: "real", strong: false, rows: free("real") }, { role: "fake", strong: false, rows: free("fake") },
+          { role: "real", strong: true, cover: true, rows: rows.real },
+          { role: "fake", strong: true, cover: true, rows: rows.fake },
+          { ring: true, role: "other", strong: false, cover: true, rows: [] },
+        ], before);
+        if (before && before.view in map.views) map.view = before.view;
+        pressView(map.view);
+        map.lines = found.lines;
+        await map.draw();
+      } else {
+        await map.keep({ [KEPT_REAL]: rows.real, [KEPT_FAKE]: rows.fake }, found.lines);
+      }
+      lab.dataset.drawn = `${found.kept.real},${found.kept.fake}`;
+      clearTimeout(restTimer);
+      restTimer = setTimeout(() => measure().catch(() => {}), REST_MS);
+    };
+
+    // Ask for what the setting keeps; what changes while an answer is awaited is asked for after it.
+    const update = async (whole = false) => {
+      again = again || (whole ? "whole" : "rows");
+      if (whole) again = "whole";
+      if (asking) return;
+      asking = true;
+      try {
+        while (again) {
+          const all = again === "whole", asked = current;
+          again = false;
+          const slow = setTimeout(() => {
+            note.textContent = "Choosing … this rule takes some seconds when it meets a collection for the first time.";
+            lab.classList.add("nc-waiting");
+          }, SLOW_MS);
+          const answer = await server.keep(request());
+          clearTimeout(slow);
+          const waited = lab.classList.contains("nc-waiting");
+          lab.classList.remove("nc-waiting");
+          if (asked !== current) { again = "whole"; continue; }
+          if (answer.error) { note.textContent = `That cannot be chosen: ${answer.error}`; continue; }
+          found = current.found = answer;
+          if (all) fill();
+          await show(all || waited);
+        }
+      } finally { asking = false; }
     };
 
     const turn = (kind) => {
-      const kept = Object.fromEntries(WORDS.map((word) => [word, rowsKept(word).length]));
-      settings[current.name] = { kind };
-      for (const word of WORDS) {
-        const { distances } = current.classes[word], total = distances.length, last = distances[kept[word] - 1] || 0;
-        const step = roundStep(total ? distances[total - 1] : 1);
-        setting()[word] = { rate: total ? Math.round((1000 * kept[word]) / total) / 1000 : 0, count: kept[word],
-          distance: tidy(Math.ceil(last / step) * step) }[kind];
+      if (!found || (kind === "distance" && !option().dataset.distance)) {
+        pressKind(setting().kind);
+        return;
       }
-      fill();
-      return update();
+      settings[current.name] = { kind, real: found.as.real[kind] || 0, fake: found.as.fake[kind] || 0 };
+      update(true);
+    };
+
+    const chooseRule = () => {
+      shared.rule = select.value;
+      // A rule without distances takes the same share instead, in every collection.
+      for (const [name, one] of Object.entries(settings)) {
+        if (one.kind === "distance" && !option().dataset.distance && corpora[name].found) {
+          const { real, fake } = corpora[name].found.as;
+          settings[name] = { kind: "rate", real: real.rate, fake: fake.rate };
+        }
+      }
+      pressKind(setting().kind);
+      update(true);
     };
 
     const open = async (name) => {
       note.textContent = "Loading …";
       try {
         if (!corpora[name]) {
-          const [payload] = await Promise.all([server.corpus_map(name), nc.plotly()]);
+          const [payload] = await Promise.all([server.corpus_map({ corpus: name }), nc.plotly()]);
           if (payload.error) throw new Error(payload.error);
-          for (const word of WORDS) {
-            const entry = payload.classes[word];
-            payload.classes[word] = { rows: nc.unpack(entry.rows), distances: nc.unpack(entry.distances) };
-          }
-          payload.generatorCodes = nc.unpack(payload.generators.codes);
+          payload.classes = Object.fromEntries(WORDS.map((word) => [word, nc.unpack(payload.classes[word])]));
+          payload.codes = nc.unpack(payload.generators.codes);
           corpora[name] = payload;
         }
       } catch (error) {
@@ -144,32 +247,50 @@
       }
       current = corpora[name];
       settings[name] = settings[name] || { ...start };
-      const { real, fake } = current.classes;
-      note.textContent = `${current.count} train clips, seen by this collection's own model (${current.model}); ` +
-        `${real.rows.length} real and ${fake.rows.length} fake ones can be chosen.`;
-      find(".nc-name").textContent = name;
+      const missing = Object.keys(current.missing);
+      for (const each of select.options) {
+        each.disabled = missing.includes(each.value);
+        each.textContent = each.textContent.replace(/ \(.*/, "") + (each.disabled ? " (not recorded here)" : "");
+      }
+      if (missing.includes(shared.rule)) shared.rule = rule;
+      select.value = shared.rule;
+      find(".nc-missing").textContent = missing.length
+        ? `${missing.length === 1 ? "One rule is" : `${missing.length} rules are`} greyed out: training left no ` +
+          "records of these clips." : "";
+      find(".nc-name").textContent = current.title;
       pressKind(setting().kind);
-      fill();
-      const view = map ? map.view : null;
-      map = new nc.Map(host, current, [
-        { role: "other", strong: false, rows: nc.unpack(current.others) },
-        { role: "real", strong: false, rows: real.rows }, { role: "fake", strong: false, rows: fake.rows },
-        { role: "real", strong: true, cover: true, rows: rowsKept("real") },
-        { role: "fake", strong: true, cover: true, rows: rowsKept("fake") },
-      ], map);
-      if (view in map.views) map.view = view;
-      pressView(map.view);
-      await map.draw();
-      await update();
+      training.shown(name);
+      await update(true);
     };
 
     const pressCorpus = nc.choice(find(".nc-corpora"), open);
     const pressKind = nc.choice(find(".nc-kinds"), turn);
     const pressView = nc.choice(find(".nc-views"), (view) => map && map.show(view));
+    const training = nc.labTraining(element, server, {
+      chosen: () => ({ ...shared, settings, corpus: current && current.name }),
+      open: (name) => { pressCorpus(name); return open(name); },
+    });
+    select.addEventListener("change", chooseRule);
+    const draw = (value) => {
+      shared.seed = Math.min(MOST_SEED, Math.max(0, Math.round(value)));
+      update();
+    };
+    seedInput.addEventListener("input", () => { if (seedInput.value !== "") draw(Number(seedInput.value)); });
+    find("[data-seed]").addEventListener("click", () => {
+      seedInput.value = (shared.seed + 1) % (MOST_SEED + 1);
+      draw(Number(seedInput.value));
+    });
+    overlap.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-cluster]");
+      if (!button) return;
+      const cluster = Number(button.dataset.cluster);
+      ringed = ringed === cluster ? null : cluster;
+      showRing();
+    });
     for (const word of WORDS) {
-      const box = find(`.nc-slider[data-label=${word}]`), inputs = [...box.querySelectorAll("input")];
+      const inputs = [...box(word).querySelectorAll("input")];
       inputs.forEach((input) => input.addEventListener("input", () => {
-        if (!current || input.value === "") return;
+        if (!found || input.value === "") return;
         const { max, factor } = limits(word), value = Math.min(max, Math.max(0, Number(input.value)));
         setting()[word] = tidy(setting().kind === "count" ? Math.round(value) : value / factor);
         for (const other of inputs) if (other !== input) other.value = value;
@@ -179,17 +300,19 @@
     for (const button of element.querySelectorAll("[data-all]")) {
       button.addEventListener("click", async () => {
         const told = find(".nc-downloaded"), whole = button.dataset.all === "yes";
-        const found = await server.database({ corpus: whole ? null : current.name, settings });
-        if (found.error) { told.textContent = found.error; return; }
+        const names = [...element.querySelectorAll(".nc-corpora button")].map((each) => each.dataset.value);
+        told.textContent = "Gathering the clips …";
+        const made = await server.database({ ...shared, settings, corpora: whole ? names : [current.name] });
+        if (made.error) { told.textContent = `There is no database: ${made.error}`; return; }
         const link = document.createElement("a");
-        link.href = URL.createObjectURL(new Blob([found.text], { type: "text/csv" }));
-        link.download = found.name;
+        link.href = URL.createObjectURL(new Blob([made.text], { type: "text/csv" }));
+        link.download = made.name;
         link.click();
         setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-        told.textContent = `${found.name}: ${found.clips} clips.`;
+        told.textContent = made.told;
       });
     }
-    const first = element.querySelector(".nc-corpora button").dataset.value;
+    const first = find(".nc-corpora button").dataset.value;
     pressCorpus(first);
     await open(first);
   };

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ncdetect import plots
-from ncdetect.ui import check, examples, lab
+from ncdetect.ui import check, examples, lab, results
 from ncdetect.ui.private import LARGEST_AGE_S, SWEEP_EVERY_S, Uploads
 
 HERE = Path(__file__).parent
@@ -17,9 +17,10 @@ TITLE = "ncdetect: is this voice real?"
 TABS: dict[str, Callable[[Uploads], None]] = {
     "Check a clip": check.build,
     "Sampling lab": lab.build,
+    "Results": results.build,
 }
-SCRIPTS = ("map.js", "check.js", "lab.js")
-STYLES = ("page.css", "cards.css")
+SCRIPTS = ("map.js", "check.js", "lab.js", "results.js")
+STYLES = ("page.css", "cards.css", "results.css")
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
 
