@@ -1,5 +1,6 @@
 """The command line: `python -m ncdetect COMMAND`. Only this module prints and exits."""
 
+import dataclasses
 import json
 import logging
 import warnings
@@ -320,6 +321,9 @@ def experiment(
         list[float] | None,
         typer.Option(help="3: clips of each class and corpus; 4: shares. May be given several times."),
     ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="1: only this architecture; may be given several times.")
+    ] = None,
     work: Work = Path("build/experiments"),
     out: Annotated[Path, typer.Option(help="Folder for experiment-N.csv and .md.")] = Path("assets/results"),
     jobs: Jobs = 1,
@@ -332,11 +336,14 @@ def experiment(
     from ncdetect import experiments, tables
 
     study = experiments.Study(data, work, seeds, jobs, precision, draws)
+    if model:
+        study = dataclasses.replace(study, models=tuple(model))
     runs = experiments.plan(study, number, budget or ())
     with runs_bar(f"experiment {number}") as finished:
         results = experiments.run(study, runs, progress_bar, finished=finished)
     command = f"python -m ncdetect experiment {number} --data DATA --seeds {seeds}"
     command += "".join(f" --budget {value:g}" for value in budget or ())
+    command += "".join(f" --model {name}" for name in model or ())
     command += f" --draws {draws}" if draws else ""
     for file in tables.write(study, number, runs, results, out, command):
         typer.echo(str(file))

@@ -173,37 +173,6 @@ def algorithm_1(embeddings: ArrayLike, paths: Sequence[str], threshold: Threshol
     return Selection(by_path[kept], distances[kept], mean, float(distances[kept[-1]]) if len(kept) else 0.0)
 
 
-def sample_corpus(
-    embeddings: ArrayLike,
-    scores: ArrayLike,
-    labels: ArrayLike,
-    paths: Sequence[str],
-    real: Threshold,
-    fake: Threshold,
-) -> dict[Label, Selection]:
-    """Sample one corpus in its own model's embedding: samples of interest, then Algorithm 1 for each class.
-
-    Args:
-        embeddings: Train clips, shape (N, D).
-        scores: Logits of the same model, shape (N,).
-        labels: Values of `Label`, shape (N,).
-        paths: Clip of each row, distinct.
-        real: How much of the reals to keep.
-        fake: How much of the fakes to keep.
-
-    Returns:
-        Per class, the selection with rows counted in the given arrays.
-    """
-    embeddings, labels = np.asarray(embeddings), np.asarray(labels)
-    interest = samples_of_interest(scores, labels)
-    selections = {}
-    for label, threshold in ((Label.REAL, real), (Label.FAKE, fake)):
-        rows = np.flatnonzero(interest & (labels == label))
-        chosen = algorithm_1(embeddings[rows], [paths[row] for row in rows], threshold)
-        selections[label] = Selection(rows[chosen.rows], chosen.distances, chosen.mean, chosen.threshold)
-    return selections
-
-
 def random_rows(paths: Sequence[str], count: int, seed: int | Sequence[int]) -> NDArray[np.int64]:
     """A random draw of clips, the same for every order of the rows, shape (count,), ascending.
 

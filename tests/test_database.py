@@ -3,13 +3,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from ncdetect import database
+from ncdetect import cli, database
 from ncdetect.bank import EmbeddingBank
 from ncdetect.corpora import Clip, Manifest
 from ncdetect.database import Chosen, sample_bank
 from ncdetect.labels import Label
-from ncdetect.rules import RULES, Budget
+from ncdetect.rules import RULES, Budget, Pool, choose
 from ncdetect.sampling import Threshold
 
 
@@ -107,9 +108,29 @@ def test_unknown_rule():
 
 
 def test_what_algorithm_2_found_in_words():
-    from ncdetect.rules import Pool, choose
-
     found = choose(Pool.of(bank()), "algorithm-2", Budget.share(0.4))[Label.FAKE].detail
     assert database.describe(found) == (
         "2 clusters, none overlap; kept 2 of 5, 2 of 3\n2 of 2 generators kept: g 2 of 5, h 2 of 3"
     )
+
+
+def test_the_command(tmp_path):
+    for name in ("c", "d"):
+        bank(name).save(tmp_path / f"{name}.parquet")
+
+    def run(*options):
+        banks = [f"--bank={tmp_path / name}.parquet" for name in ("c", "d")]
+        return CliRunner().invoke(cli.app, ["sample", *banks, f"--out={tmp_path / 'new.csv'}", *options])
+
+    said = run("--rule=algorithm-2", "--seed=1", "--real-count=2", "--fake-rate=0.4").output.splitlines()
+    assert said[0] == f"{tmp_path / 'c.parquet'}: 2 clusters, none overlap; kept 2 of 5, 2 of 3"
+    assert said[1] == "2 of 2 generators kept: g 2 of 5, h 2 of 3"
+    assert said[4:8] == ["c fake: 4", "c real: 2", "d fake: 4", "d real: 2"]
+    assert said[8].startswith("4 real and 8 fake clips:")
+    assert len(Manifest.read(tmp_path / "new.csv")) == 12
+
+    assert run("--rule=random", "--real-rate=1", "--fake-count=0").exit_code == 0
+    assert {clip.label for clip in Manifest.read(tmp_path / "new.csv")} == {Label.REAL}
+    wrong = run("--rule=best", "--real-rate=1", "--fake-rate=1").exception
+    assert "unknown rule 'best'" in str(wrong)
+    assert "no distance" in str(run("--rule=herding", "--real-distance=1", "--fake-rate=1").exception)

@@ -16,6 +16,11 @@ def test_forgetting_by_hand():
     np.testing.assert_array_equal(events, [2, 1, np.inf, np.nan])
 
 
+def test_another_clip_does_not_forget_for_it():
+    # Sorted by clip, 0 ends right and 1 begins wrong: nobody forgot.
+    assert forgetting_events([0, 1, 1], [-1, -1, 1], [0, 1], 2).tolist() == [0, 0]
+
+
 def test_el2n_by_hand():
     def sigmoid(score):
         return 1 / (1 + np.exp(-score))

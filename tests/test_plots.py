@@ -3,7 +3,6 @@ import pytest
 
 from ncdetect import plots
 from ncdetect.labels import Label
-from ncdetect.sampling import Selection, Threshold, sample_corpus
 
 
 def some_clips(count=40, seed=0):
@@ -50,25 +49,15 @@ def test_every_clip_is_on_the_map_once():
     assert plots.unpack(payload["views"]["tsne"]["y"]).tolist() == list(range(1, 80, 2))
 
 
-@pytest.mark.parametrize("threshold", [{"rate": 0.3}, {"count": 7}, {"distance": 2.0}, {"rate": 0.0}])
-def test_every_threshold_keeps_a_beginning_of_the_rows_sent(threshold):
-    embeddings, scores, labels, paths = some_clips()
-    everything = sample_corpus(embeddings, scores, labels, paths, Threshold(rate=1.0), Threshold(rate=1.0))
-    kept = sample_corpus(embeddings, scores, labels, paths, Threshold(**threshold), Threshold(**threshold))
+def test_the_labs_map_has_every_clip_in_its_class():
+    _, _, labels, _ = some_clips()
     maps, means = {"exact": np.zeros((40, 2))}, {"exact": np.zeros((2, 2))}
-    payload = plots.sampling_map(maps, means, everything, ["g"] * 40, ["t"] * 40)
+    payload = plots.sampling_map(maps, means, labels, ["g"] * 40, ["t"] * 40)
     for label in Label:
-        sent = plots.unpack(payload["classes"][label.word]["rows"])
-        assert sent[: len(kept[label].rows)].tolist() == kept[label].rows.tolist()
-    assert sorted(plots.unpack(payload["others"])) == [0, 1, 2, 3]
-
-
-def test_distances_are_sent_in_full_precision():
-    selection = Selection(np.array([0]), np.array([1 / 3]), np.zeros(2), 1 / 3)
-    payload = plots.sampling_map(
-        {"exact": np.zeros((1, 2))}, {"exact": np.zeros((2, 2))}, {Label.REAL: selection}, ["g"], ["t"]
-    )
-    assert plots.unpack(payload["classes"]["real"]["distances"])[0] == 1 / 3
+        assert (
+            plots.unpack(payload["classes"][label.word]).tolist() == np.flatnonzero(labels == label).tolist()
+        )
+    assert payload["count"] == 40
 
 
 def test_colours_have_contrast_on_their_background():

@@ -137,8 +137,13 @@ def test_stratified_takes_from_every_stratum_in_proportion():
 
 def test_strata_are_as_many_as_generators_where_there_are_several():
     pool = crowd()
-    picked = choose(pool, "stratified", Budget.counts(real=8, fake=6))[Label.FAKE]
+    budget = Budget.counts(real=8, fake=6)
+    picked = choose(pool, "stratified", budget)[Label.FAKE]
     assert picked.clusters.tolist() == [0, 0, 1, 1, 2, 2]
+    two = replace(pool, generators=[name.replace("g2", "g1") for name in pool.generators])
+    assert set(choose(two, "stratified", budget)[Label.FAKE].clusters) == {0, 1}
+    one = replace(pool, generators=["g"] * 100)  # then nothing is known of how many there are
+    assert set(choose(one, "stratified", budget)[Label.FAKE].clusters) == {0, 1, 2}
     assert [pool.generators[row] for row in picked.rows[::2]] == [
         pool.generators[row] for row in picked.rows[1::2]
     ]

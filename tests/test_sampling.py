@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ncdetect import sampling
-from ncdetect.labels import Label
 from ncdetect.sampling import Threshold, algorithm_1
 
 PATHS = ["e", "d", "c", "b", "a"]
@@ -44,22 +43,25 @@ def test_size_and_order_do_not_depend_on_row_order(count, seed, rate, random):
     assert np.array_equal(kept.mean, again.mean)
 
 
+def test_a_class_larger_than_a_block():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(3_000, 100)).astype(np.float32)
+    assert embeddings.size > 2 * sampling.BLOCK_VALUES
+    paths = [f"clip{i:04}" for i in rng.permutation(3_000)]
+    kept = algorithm_1(embeddings, paths, Threshold(rate=1))
+    wide = embeddings.astype(np.float64)
+    np.testing.assert_allclose(kept.mean, wide.mean(axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(kept.distances, np.sort(np.linalg.norm(wide - kept.mean, axis=1)), rtol=1e-12)
+    centres = wide[:2]
+    np.testing.assert_allclose(
+        sampling.distances_to(embeddings, np.array([7, 2_999]), centres),
+        [[np.linalg.norm(wide[row] - centre) for centre in centres] for row in (7, 2_999)],
+    )
+
+
 def test_sampling_uses_only_correctly_classified_clips():
     scores, labels = np.array([-1.0, -2, 3, 4, -5, 0]), np.array([0, 0, 0, 1, 1, 1])
     assert sampling.samples_of_interest(scores, labels).tolist() == [True, True, False, True, False, False]
-    embeddings = np.array([[0.0], [2], [90], [10], [80], [70]])
-    kept = sampling.sample_corpus(
-        embeddings, scores, labels, list("abcdef"), Threshold(rate=1), Threshold(rate=1)
-    )
-    assert sorted(kept[Label.REAL].rows.tolist()) == [0, 1] and kept[Label.REAL].mean == 1
-    assert kept[Label.FAKE].rows.tolist() == [3] and kept[Label.FAKE].mean == 10
-
-
-def test_a_class_without_samples_of_interest_gives_nothing():
-    kept = sampling.sample_corpus(
-        [[0.0], [1]], [1.0, 1], [0, 1], ["a", "b"], Threshold(count=5), Threshold(count=5)
-    )
-    assert len(kept[Label.REAL].rows) == 0 and kept[Label.FAKE].rows.tolist() == [1]
 
 
 @pytest.mark.parametrize(

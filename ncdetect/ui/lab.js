@@ -210,6 +210,7 @@
     };
 
     const turn = (kind) => {
+      if (!current) return;
       if (!found || (kind === "distance" && !option().dataset.distance)) {
         pressKind(setting().kind);
         return;
@@ -219,6 +220,7 @@
     };
 
     const chooseRule = () => {
+      if (!current) return;
       shared.rule = select.value;
       // A rule without distances takes the same share instead, in every collection.
       for (const [name, one] of Object.entries(settings)) {
@@ -233,6 +235,9 @@
 
     const open = async (name) => {
       note.textContent = "Loading …";
+      found = null;
+      delete lab.dataset.drawn;
+      delete lab.dataset.measured;
       try {
         if (!corpora[name]) {
           const [payload] = await Promise.all([server.corpus_map({ corpus: name }), nc.plotly()]);
@@ -272,6 +277,7 @@
     });
     select.addEventListener("change", chooseRule);
     const draw = (value) => {
+      if (!current) return;
       shared.seed = Math.min(MOST_SEED, Math.max(0, Math.round(value)));
       update();
     };

@@ -90,9 +90,9 @@ def result(found: Mapping[str, Any], verdict: str) -> str:
         )
     return (
         f"<h4>Error rate on {found['reals']} real and {found['fakes']} fake test clips</h4>{''.join(lines)}"
-        f"<p class='nc-lead'>{verdict}</p><p class='nc-note'>The equal error rate: of reals and of fakes the same "
-        "share is misjudged. 50 % is a coin toss. The band is the 95 % interval, over other generators and "
-        "speakers.</p>"
+        f"<p class='nc-lead'>{verdict}</p><p class='nc-note'>The equal error rate: as large a share "
+        "of the reals is misjudged as of the fakes. 50 % is a coin toss. The band is the 95 % interval, over "
+        "other generators and speakers.</p>"
     )
 
 

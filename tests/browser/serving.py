@@ -38,8 +38,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(temporary: Path) -> Iterator[Server]:
-    """Start `app.py` on a free port and end it by its process id."""
+def serving(temporary: Path, *arguments: str) -> Iterator[Server]:
+    """Start `app.py`, or Python with other arguments, on a free port and end it by its process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -47,7 +47,11 @@ def serving(temporary: Path) -> Iterator[Server]:
     started = time.perf_counter()
     with (temporary / "server.lock").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log
+            [sys.executable, *(arguments or ("app.py",))],
+            cwd=ROOT,
+            env=os.environ | settings,
+            stdout=log,
+            stderr=log,
         )
         try:
             url = f"http://127.0.0.1:{port}/"
