@@ -132,7 +132,7 @@ cross-entropy on the dev split decided, and `{best}` had the least:
 
 {losses_table(losses)}
 
-{" ".join(findings)}
+{chr(10).join(f"- {sentence}" for sentence in findings)}
 
 Of the trainings at length, plain and augmented, the one with the lower dev loss ships. Clips that they were trained
 on, real + fake:

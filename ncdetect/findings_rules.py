@@ -105,27 +105,32 @@ def _tally(verdicts: Sequence[str]) -> tuple[int, int]:
 
 
 def _nc_headline(rows: Sequence[Row]) -> str:
-    verdicts = [
-        value.verdict
+    by_place = {
+        name: [value.verdict for (rule, _), value in _against_random(rows, name).items() if rule in NC_RULES]
         for name in places(rows)
-        for (rule, _), value in _against_random(rows, name).items()
-        if rule in NC_RULES
-    ]
+    }
+    verdicts = sum(by_place.values(), [])
     if not verdicts:
         return ""
     (better, worse), of = _tally(verdicts), len(verdicts)
     subject, rest = "Training on the most typical clips (neural-collapse sampling)", of - better - worse
-    tail = f"; the other {rest} are too close to call." if rest else "."
     if not better and not worse:
         return (
             f"{subject} was neither better nor worse than training on as many random ones, as far as these "
             f"clips can show ({of} comparisons)."
         )
-    word, count = ("better", better) if better else ("worse", worse)
-    other = f"and worse in {worse}" if better and worse else "never worse" if better else "never better"
+
+    def told(word: str) -> str:
+        if not verdicts.count(word):
+            return f"never {word}"
+        where = [f"{v.count(word)} {place(name)}" for name, v in by_place.items() if v.count(word)]
+        return f"{word} in {verdicts.count(word)} ({joined(where)})"
+
+    first, second = ("better", "worse") if better else ("worse", "better")
+    tail = f"; the other {rest} are too close to call." if rest else "."
     return (
-        f"{subject} was {word} than training on as many random ones in {count} of {of} comparisons, "
-        f"{other}{tail}"
+        f"{subject}, in {of} comparisons with training on as many random ones, was {told(first)}, "
+        f"{told(second)}{tail}"
     )
 
 

@@ -10,13 +10,15 @@ from ncdetect.corpora import Manifest
 from ncdetect.labels import Label
 
 
-def make_bank(manifest: Manifest, file: Path, seed: int = 0, records: bool = True) -> EmbeddingBank:
+def make_bank(
+    manifest: Manifest, file: Path, seed: int = 0, records: bool = True, dimensions: int = 16
+) -> EmbeddingBank:
     """Write a bank of train and dev clips: a cloud for the reals, one for each generator's fakes."""
-    rng = np.random.default_rng(seed)
+    rng, axes = np.random.default_rng(seed), np.eye(dimensions)
     clips = [clip for split in ("train", "dev") for clip in manifest if clip.split == split]
     sources = sorted({clip.generator for clip in clips if clip.label == Label.FAKE})
-    centres = {name: 4 * np.eye(16)[0] + 3 * np.eye(16)[1 + index] for index, name in enumerate(sources)}
-    embeddings = np.stack([centres.get(clip.generator, np.zeros(16)) for clip in clips])
+    centres = {name: 4 * axes[0] + 3 * axes[1 + index] for index, name in enumerate(sources)}
+    embeddings = np.stack([centres.get(clip.generator, np.zeros(dimensions)) for clip in clips])
     embeddings += 0.6 * rng.normal(size=embeddings.shape)
     labels = np.array([clip.label for clip in clips])
     scores = np.where(labels == Label.FAKE, 1.5, -1.5) + rng.normal(size=len(labels))

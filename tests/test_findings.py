@@ -130,8 +130,16 @@ def test_a_written_table_is_read_back(tmp_path):
 @pytest.mark.parametrize(
     ("algorithm_1", "headline"),
     [
-        (0.05, "was worse than training on as many random ones in 2 of 2 comparisons, never better."),
-        (-0.05, "was better than training on as many random ones in 2 of 2 comparisons, never worse."),
+        (
+            0.05,
+            "in 2 comparisons with training on as many random ones, was worse in 2 (1 on new clips of the training collections "
+            "and 1 in the wild), never better.",
+        ),
+        (
+            -0.05,
+            "in 2 comparisons with training on as many random ones, was better in 2 (1 on new clips of the training collections "
+            "and 1 in the wild), never worse.",
+        ),
         (0.005, "was neither better nor worse than training on as many random ones"),
     ],
 )
@@ -146,14 +154,14 @@ def test_the_headline_counts_mixed_outcomes():
         if row["rule"] == "algorithm-1" and row["corpus"] == "wild":
             row |= {"difference_from_random": -0.05, "difference_low": -0.06, "difference_high": -0.04}
     first = findings.sentences(4, rows)[0]
-    assert "better than training on as many random ones in 1 of 2 comparisons, and worse in 1." in first
+    assert (
+        "was better in 1 (1 in the wild), worse in 1 (1 on new clips of the training collections)." in first
+    )
     for row in rows:
         if row["rule"] == "algorithm-1" and row["corpus"] == "wild":
             row["difference_high"] = 0.01
     first = findings.sentences(4, rows)[0]
-    assert (
-        "worse than training on as many random ones in 1 of 2 comparisons, never better; the other 1" in first
-    )
+    assert "was worse in 1 (1 on new clips of the training collections), never better; the other 1" in first
 
 
 def test_the_lowest_error_rate_has_its_difference_from_random():

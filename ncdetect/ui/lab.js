@@ -24,7 +24,7 @@
       const middle = (values) => values.sort()[values.length >> 1];
       for (let cluster = 0; cluster < k; cluster++) {
         const rows = [...of.keys()].filter((row) => of[row] === cluster);
-        labels.push({ text: `<b>${cluster + 1}</b>`, showarrow: false, bgcolor: this.colour("surface"), borderpad: 3,
+        labels.push({ text: `<b>${cluster + 1}</b>`, showarrow: false, yshift: -24, bgcolor: this.colour("surface"), borderpad: 3,
           x: middle(nc.pick(x, rows)), y: middle(nc.pick(y, rows)), bordercolor: this.colour("fake"), borderwidth: 1.6,
           font: { size: 13, color: this.colour("ink") }, captureevents: false });
       }
@@ -71,7 +71,7 @@
       };
       find(".nc-unit").textContent = notes[setting().kind] || "";
       find(".nc-explained").textContent = explanation;
-      find(".nc-source").textContent = source;
+      find(".nc-source").textContent = `${source[0].toUpperCase()}${source.slice(1)}.`;
       find('.nc-kinds [data-value="distance"]').setAttribute("aria-disabled", !distance);
       for (const part of element.querySelectorAll(".nc-seed :is(input, button)")) part.disabled = !seeded;
       find(".nc-seed .nc-note").textContent = seeded
@@ -220,8 +220,8 @@
     };
 
     const chooseRule = () => {
-      if (!current) return;
       shared.rule = select.value;
+      if (!current) return;
       // A rule without distances takes the same share instead, in every collection.
       for (const [name, one] of Object.entries(settings)) {
         if (one.kind === "distance" && !option().dataset.distance && corpora[name].found) {
@@ -277,9 +277,8 @@
     });
     select.addEventListener("change", chooseRule);
     const draw = (value) => {
-      if (!current) return;
       shared.seed = Math.min(MOST_SEED, Math.max(0, Math.round(value)));
-      update();
+      if (current) update();
     };
     seedInput.addEventListener("input", () => { if (seedInput.value !== "") draw(Number(seedInput.value)); });
     find("[data-seed]").addEventListener("click", () => {

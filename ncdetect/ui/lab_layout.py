@@ -48,7 +48,7 @@ def _controls() -> str:
         '<section class="nc-card nc-controls" aria-label="Rule and thresholds"><div class="nc-rule"><h3>'
         f'<label for="lab-rule">Which clips to keep</label></h3><select id="lab-rule">{options}</select>'
         '<p class="nc-explained" aria-live="polite"></p><details class="nc-more"><summary>What does this '
-        'mean?</summary><p>The rule: <span class="nc-source"></span>.</p><p>Each collection has a model of '
+        'mean?</summary><p class="nc-source"></p><p>Each collection has a model of '
         "its own, which turns a clip into a list of numbers, its <i>embedding</i>. The <i>class mean</i> is "
         "the average of these over the real clips, or over the fakes, and a distance is one between such "
         "lists. The two “nearest” rules choose only among the clips that the model gets right; the others "

@@ -336,7 +336,7 @@ def collapse_section(facts: Mapping[str, Any]) -> tuple[str, dict[str, Any], str
         return None
     said = "".join(f"<p>{_text(sentence)}</p>" for sentence in words)
     return (
-        f'<div class="nc-result"><h3>How the classes gather while the model learns</h3>{said}</div>',
+        f"<h3>How the classes gather while the model learns</h3>{said}",
         value,
         _table(table),
     )
@@ -356,7 +356,7 @@ def build(_: Uploads) -> None:
     if gathered:
         words, value, table = gathered
         gr.HTML(
-            value, html_template=f'<section class="nc-card">{words}{COLLAPSE}{table}</section>',
+            value, html_template=f'<section class="nc-card nc-result">{words}{COLLAPSE}{table}</section>',
             js_on_load="ncdetect.collapse(element, props)", apply_default_css=False, elem_id="collapse",
         )  # fmt: skip
     gr.HTML('<h3 class="nc-questions">What does this mean?</h3>')

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from banks import make_bank
 from ncdetect import audio, plots
+from ncdetect.corpora import Clip, Manifest
 from ncdetect.labels import Label
-from ncdetect.sampling import Selection
-from ncdetect.ui import check, examples, model
+from ncdetect.ui import check, examples, lab, lab_corpora, model
 from tests.browser.serving import VERDICTS, launch_browser, serving
 
 SERVER_ROUNDS, PAGE_ROUNDS = 15, 5
@@ -33,7 +34,7 @@ SLIDE_MANY = """async (payload) => {
   host.style.width = "760px";
   document.querySelector(".nc-lab").append(host);
   const { real, fake } = payload.classes;
-  const rows = { real: ncdetect.unpack(real.rows), fake: ncdetect.unpack(fake.rows) };
+  const rows = { real: ncdetect.unpack(real), fake: ncdetect.unpack(fake) };
   const layer = (role, strong) => ({ role, strong, cover: strong, rows: rows[role] });
   const layers = [layer("real", false), layer("fake", false), layer("real", true), layer("fake", true)];
   const map = new ncdetect.Map(host, payload, layers);
@@ -123,10 +124,27 @@ def upload_times(page, folder) -> list[float]:
 def many_clips() -> dict:
     """A map of 20,000 made-up clips."""
     rng, count = np.random.default_rng(0), 20_000
-    place, half = rng.normal(size=(count, 2)), count // 2
-    everything = {
-        label: Selection(rng.permutation(half) + half * label, np.arange(float(half)), place[0], 0.0)
-        for label in Label
-    }
+    place, labels = rng.normal(size=(count, 2)), np.arange(count) % 2
     maps, means = {"tsne": place, "exact": np.abs(place)}, {"tsne": np.eye(2), "exact": np.eye(2)}
-    return plots.sampling_map(maps, means, everything, ["g"] * count, ["a clip"] * count)
+    return plots.sampling_map(maps, means, labels, ["g"] * count, ["a clip"] * count)
+
+
+def test_the_labs_part_in_the_server(tmp_path, monkeypatch):
+    clips = [
+        Clip(f"{label.word}/{index:05}.flac", label, "many", "train", f"g{index % 8}" if label else "studio")
+        for label in Label
+        for index in range(10_000)
+    ]
+    make_bank(Manifest(tmp_path, tuple(clips)), tmp_path / "many" / "bank.parquet", dimensions=256)
+    monkeypatch.setattr(lab_corpora, "CORPORA", tmp_path)
+    for rule in ("algorithm-1", "algorithm-2", "random"):
+        request = {"corpus": "many", "rule": rule, "kind": "rate", "fake": 0.5}
+        started = time.perf_counter()
+        lab.keep(request | {"real": 0.5})
+        told(f"{rule} meets 20,000 clips", [time.perf_counter() - started], "none")
+        times = []
+        for i in range(SERVER_ROUNDS):
+            started = time.perf_counter()
+            lab.keep(request | {"real": i / SERVER_ROUNDS})
+            times.append(time.perf_counter() - started)
+        told(f"{rule}: the server's part of a move of the slider, 20,000 clips", times, "of 300 ms")

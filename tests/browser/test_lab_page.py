@@ -185,6 +185,7 @@ def test_every_corpus_opens_in_every_view(lab_page):
 def test_nothing_is_wider_than_the_page(open_page, width):
     page = open_page(width)
     page.get_by_role("tab", name="Sampling lab").click()
+    open_corpus(page, smallest())
     page.get_by_label("Which clips to keep").select_option("algorithm-2")
     page.get_by_role("heading", name="Clusters among the fakes").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width

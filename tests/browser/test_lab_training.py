@@ -64,7 +64,7 @@ def test_both_models_train_and_are_compared(open_page, server):
     page.get_by_role("button", name="Cancel").wait_for()
     page.get_by_text(re.compile(r"Your choice: round \d of 3")).wait_for()
     page.locator(".nc-running[data-state=done]").wait_for()
-    page.get_by_text("Both trainings are done: 18 clips of Ant, rule “Farthest from the class mean”.").wait_for()
+    page.get_by_text("done: 18 clips of Ant, rule “Farthest from the class mean”.").wait_for()
     page.get_by_text("Error rate on 6 real and 6 fake test clips").wait_for()
     assert page.locator(".nc-eer b").all_inner_texts() and "%" in page.locator(".nc-eer b").first.inner_text()
     assert "One training of each proves little" in page.locator(".nc-outcome").inner_text()
