@@ -103,6 +103,7 @@ def build(
     sentences = findings.sentences(4, findings_words.read_csv(table))
     corpora = experiments.training_corpora(experiments.open_data(study.data))
     for corpus in corpora:
+        experiments.pretrain(study, corpus, progress, say)
         _publish_bank(plan, study, corpus)
     if plan.practice:
         _practice(plan, plan.practice, progress, say)

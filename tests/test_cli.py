@@ -99,7 +99,7 @@ def test_train_evaluate_embed_and_sample(made_corpus, tmp_path):
     assert status == 0 and len(sampled.select(label="real")) == 4
     assert all(clip.split == "train" and clip.corpus == "ant" for clip in sampled)
     header = (tmp_path / "new.csv").read_text().splitlines()[0]
-    assert header.endswith("distance,rule")
+    assert header.endswith("distance,cluster,rule")
 
 
 @pytest.mark.parametrize(

@@ -132,12 +132,14 @@ def test_a_written_table_is_read_back(tmp_path):
     [
         (
             0.05,
-            "in 2 comparisons with training on as many random ones, was worse in 2 (1 on new clips of the training collections "
+            "in 2 comparisons with training on as many random ones, was worse in 2 (1 on new clips of the "
+            "training collections "
             "and 1 in the wild), never better.",
         ),
         (
             -0.05,
-            "in 2 comparisons with training on as many random ones, was better in 2 (1 on new clips of the training collections "
+            "in 2 comparisons with training on as many random ones, was better in 2 (1 on new clips of the "
+            "training collections "
             "and 1 in the wild), never worse.",
         ),
         (0.005, "was neither better nor worse than training on as many random ones"),
