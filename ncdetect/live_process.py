@@ -43,8 +43,9 @@ def compare(task: Task, scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
         scores: Logits of the test clips, (N,), by training.
 
     Returns:
-        `reals`, `fakes`, `eer` by training and `difference` (first less second; None for a single
-        training), each (value, low, high): 95 % intervals, resampled by generator and speaker.
+        `reals` and `fakes` (clips), `speakers` and `generators` (what is resampled), `eer` by training and
+        `difference` (first less second; None for a single training), these as (value, low, high) with 95 %
+        intervals.
     """
     labels = task.test.labels
     groups = [pipeline.group_of(clip) for clip in task.test]
@@ -57,6 +58,8 @@ def compare(task: Task, scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {
         "reals": int((labels == 0).sum()),
         "fakes": int((labels == 1).sum()),
+        "speakers": len({group for group, label in zip(groups, labels, strict=True) if label == 0}),
+        "generators": len({group for group, label in zip(groups, labels, strict=True) if label == 1}),
         "eer": dict(zip(scores, map(metrics.interval, values, resampled), strict=True)),
         "difference": difference,
     }

@@ -72,6 +72,7 @@ def test_two_trainings_run_to_a_comparison(task, trainer, tmp_path):
     assert shares == sorted(shares) and shares[0] < 0.5 and status.share == 1
     result = status.result
     assert (result["reals"], result["fakes"]) == (6, 6)
+    assert (result["speakers"], result["generators"]) == (6, 2)
     for value, low, high in result["eer"].values():
         assert 0 <= low <= value <= high <= 1
     first, second = (result["eer"][run][0] for run in ("chosen", "random"))

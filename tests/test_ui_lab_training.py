@@ -18,6 +18,8 @@ EPOCHS = [
 RESULT = {
     "reals": 30,
     "fakes": 40,
+    "speakers": 12,
+    "generators": 9,
     "eer": {"chosen": [0.123, 0.08, 0.17], "random": [0.2, 0.15, 0.26]},
     "difference": [-0.077, -0.12, -0.03],
 }
@@ -215,6 +217,12 @@ def test_one_place_for_all_visitors():
 def test_the_sentence_follows_the_numbers(difference, rule, same, said):
     found = training_picture.sentence(RESULT | {"difference": difference}, rule, same)
     assert said in found and "One training of each proves little" in found and "tab Results" in found
+
+
+def test_few_speakers_or_generators_are_told():
+    assert "too few" not in training_picture.sentence(RESULT, "el2n", False)
+    found = training_picture.sentence(RESULT | {"speakers": 1}, "el2n", False)
+    assert "only 1 speaker and 9 generators, too few" in found
 
 
 def test_intervals_have_signs():

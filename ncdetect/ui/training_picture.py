@@ -9,6 +9,8 @@ WIDTH, HEIGHT = 440, 220
 LEFT, RIGHT, TOP, BOTTOM = 34, 10, 10, 30
 WORST_EER = 0.5
 """A coin toss: the end of the scale."""
+FEW_GROUPS = 8
+"""With fewer speakers or generators to resample, an interval is told to mean little."""
 
 
 def chart(history: Mapping[str, Sequence[Mapping[str, Any]]], epochs: int) -> str:
@@ -122,10 +124,20 @@ def sentence(found: Mapping[str, Any], rule: str, same: bool) -> str:
             f"<b>No clear difference:</b> your choice's error rate is {points} "
             f"{'lower' if value < 0 else 'higher'}, and these test clips cannot tell that from none ({span})."
         )
+    if min(found["speakers"], found["generators"]) < FEW_GROUPS and not same:
+        said += (
+            f" The test clips are of only {counted(found['speakers'], 'speaker')} and "
+            f"{counted(found['generators'], 'generator')}, too few for an interval to mean much."
+        )
     return (
         f"{said} One training of each proves little: with other initial weights or another draw the order "
         "may turn. The tab Results compares the rules over several seeds."
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 speaker`, `3 speakers`."""
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def percent(share: float) -> str:
