@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ncdetect import rules, sampling
 from ncdetect.bank import EmbeddingBank
 from ncdetect.clusters import ClusterSelection
@@ -79,15 +81,24 @@ def merge(parts: Iterable[Iterable[Chosen]]) -> list[Chosen]:
     return sorted(once.values(), key=lambda entry: entry.clip.path)
 
 
+def draw(corpus: Manifest, budget: Budget, seed: int) -> list[Chosen]:
+    """A random draw of one corpus's clips: the rule `random` where there is no bank."""
+    drawn = []
+    for label in Label:
+        clips, threshold = corpus.select(label=label).clips, budget.of(label)
+        count = threshold.size(np.zeros(len(clips)))
+        rows = sampling.random_rows([clip.path for clip in clips], count, [seed, int(label)])
+        drawn += [Chosen(clips[row], None, f"random {threshold} seed {seed}") for row in rows]
+    return drawn
+
+
 def random_like(train: Manifest, like: Sequence[Chosen], seed: int) -> list[Chosen]:
     """A random draw with as many clips of each corpus and class as another database has."""
+    wanted = count(entry.clip for entry in like)
     drawn = []
     for corpus in sorted({clip.corpus for clip in train}):
-        for label in Label:
-            clips = train.select(corpus=corpus, label=label).clips
-            wanted = sum(entry.clip.corpus == corpus and entry.clip.label == label for entry in like)
-            rows = sampling.random_rows([clip.path for clip in clips], wanted, seed)
-            drawn += [Chosen(clips[row], None, f"random seed {seed}") for row in rows]
+        budget = Budget.counts(*(wanted[f"{corpus} {label.word}"] for label in Label))
+        drawn += draw(train.select(corpus=corpus), budget, seed)
     return sorted(drawn, key=lambda entry: entry.clip.path)
 
 

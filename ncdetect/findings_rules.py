@@ -170,7 +170,7 @@ def _quarter(rows: Sequence[Row]) -> list[str]:
         return []
     quarter = {choice.rule: choice for choice in choices(rows) if choice.budget == QUARTER}
     whole = next((choice for choice in choices(rows) if choice.rule == ALL), None)
-    roles = {best.rule: f"{named(best.rule)}, which dev prefers at that size"}
+    roles = {best.rule: f"{named(best.rule)}, which the validation clips prefer at that size"}
     roles |= {rule: named(rule) for rule in (RANDOM, "algorithm-1") if rule in quarter and rule != best.rule}
     short = {"better": "better", "worse": "worse", "open": "no difference shown"}
     answers, details, possible = [], [], []
@@ -326,8 +326,8 @@ def weakness(rows: Sequence[Row]) -> str:
     if choice.rule == RANDOM:
         trained = f"a random {share_words(choice.budget)} of the clips"
     worst = tests[0]
-    text = f"Trained on {trained}, which dev prefers, the model is worst {place(str(worst['corpus']))}: "
-    text += eer_words(worst)
+    text = f"Trained on {trained}, which the validation clips prefer, the model is worst "
+    text += f"{place(str(worst['corpus']))}: {eer_words(worst)}"
     if len(tests) > 1:
         text += f"; best {place(str(tests[-1]['corpus']))}: {eer_words(tests[-1])}"
     guessing = [str(row["corpus"]) for row in tests if reaches_half(row)]

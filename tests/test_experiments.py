@@ -111,7 +111,7 @@ def test_two_processes_train_what_one_does(study, tmp_path):
         two, some(two, 3, lambda c: True, (3, 5)), finished=lambda done_now, of: done.append((done_now, of))
     )
     alone = experiments.run(one, some(one, 3, keep, (3,)))
-    name = "3-random-3-seed0"
+    name = "3-random-3-seed0-draws64"
     np.testing.assert_allclose(both[name].scores, alone[name].scores, atol=1e-3)
     assert done[-1] == (2, 2)
 

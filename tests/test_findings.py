@@ -213,7 +213,7 @@ def test_a_quarter_against_everything():
     assert "better on new clips of the training collections and better in the wild." in text
     # Dev prefers the random draw itself.
     text = said(4, small_study(losses=(0.5, 0.1, 0.6, 0.4)))
-    assert "With a random draw, which dev prefers at that size: worse" in text
+    assert "With a random draw, which the validation clips prefer at that size: worse" in text
 
 
 def test_dev_decides_and_not_the_test():
@@ -285,7 +285,7 @@ def test_the_worst_test_set_is_that_of_what_dev_chooses():
     assert choice.rule == "all"
     assert [row["corpus"] for row in tests] == ["bee", "wild", "ant"]
     text = findings_rules.weakness(rows)
-    assert "Trained on everything, which dev prefers, the model is worst on bee: 49.0 % [47.0, 51.0]" in text
+    assert "which the validation clips prefer, the model is worst on bee: 49.0 % [47.0, 51.0]" in text
     assert text.endswith(
         "best on ant: 20.0 % [18.0, 22.0]. Its interval reaches 50 %, which is guessing, on bee."
     )

@@ -54,7 +54,7 @@ class ResNet(nn.Module):
         self.norm = nn.BatchNorm2d(1)
         self.stem = nn.Conv2d(1, widths[0], 3, stride=2, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(widths[0])
-        # As He et al. do: a quarter of the arithmetic, and on dev it lost nothing.
+        # As He et al. do: a quarter of the arithmetic.
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         layers: list[nn.Module] = []
         channels = widths[0]
