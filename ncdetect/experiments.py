@@ -54,7 +54,7 @@ EVALUATIONS, LEAST_DRAWS, PASSES = 4, 10_240, 4
 itself) or everything so many times."""
 BATCH_SIZE, LEARNING_RATE = 16, 2e-3
 """Of the runs of fixed length; the rate is the peak of the cosine schedule. On dev, all clips
-came to 0.473 in this way (three seeds), and by the paper's recipe, with four times the draws, to 0.457 (one)."""
+came to 0.473 in this way (three seeds), by the paper's recipe with four times the draws to 0.457 (one)."""
 
 Say = Callable[[str], None]
 
