@@ -150,7 +150,8 @@ def make_task(request: Mapping[str, Any]) -> tuple[live.Task, bool]:
     for label in Label:
         if len(kept.select(label=label)) < LEAST_CLIPS:
             raise ValueError(f"keep at least {LEAST_CLIPS} {label.word} clips to train on")
-    drawn = database.random_like(everything.select(split="train"), chosen, Setting.of(request).seed)
+    seed = Setting.of(request).seed + 1  # with the seed itself the rule "random" would draw the same clips
+    drawn = database.random_like(everything.select(split="train"), chosen, seed)
     blind = Manifest(everything.root, tuple(entry.clip for entry in drawn))
     runs = dict(zip(training_picture.RUNS, (kept, blind), strict=True))
     dev, test = (everything.select(split=split) for split in ("dev", "eval"))
