@@ -4,99 +4,213 @@ Level needs none: the front end equalises it. Everything is drawn from one gener
 same batch again.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import soxr
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
-from ncdetect.frontends import SAMPLE_RATE
+from ncdetect import audio, codecs
+from ncdetect.audio import SAMPLE_RATE
+from ncdetect.rawboost import add_noise, rawboost
+
+PHONE_BAND_HZ = (300.0, 3400.0)
+PHONE_CODECS = ("mulaw", "amr-nb")
+TAIL_SAMPLES = SAMPLE_RATE // 2  # where the sound of a room ends
+_PEAK = 1e-5  # what a silent clip is taken for
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class WaveAugment:
-    """Room, channel, noise, coding and clipping, each with its own probability for each clip."""
+    """Damages one after another, each to its own share of the clips; with shares of 0 nothing changes."""
 
+    speed: float = 0.2
+    """Share of clips played up to 12 % slower or faster, which moves their pitch too."""
     room: float = 0.2
     """Share of clips with reverberation: an exponentially decaying noise tail, 0.1 to 0.6 s."""
     band: float = 0.3
-    """Share of clips with a low-pass at 3.4 to 7.5 kHz and a high-pass up to 300 Hz (as a telephone has)."""
+    """Share of clips with a low-pass at 3.4 to 7.5 kHz and, half of them, a high-pass at 50 to 300 Hz."""
     tilt: float = 0.3
     """Share of clips with a random spectral tilt of up to 4 dB an octave (microphones)."""
+    rawboost: float = 0.1
+    """Share of clips with RawBoost's noises (`rawboost.rawboost`)."""
     noise: float = 0.4
     """Share of clips with white to brown noise at 10 to 40 dB signal-to-noise ratio."""
     mulaw: float = 0.1
-    """Share of clips through 8-bit mu-law (ITU-T G.711's curve)."""
+    """Share of clips through 8-bit mu-law (ITU-T G.711's curve), the band kept."""
     clip: float = 0.05
     """Share of clips clipped at 30 to 90 % of their peak."""
+    phone: float = 0.1
+    """Share of clips through a telephone: 300 to 3,400 Hz, then mu-law or AMR at 8 kHz."""
+    codec: float = 0.4
+    """Share of clips through a real codec at one of its usual rates (`codecs.CODECS`)."""
 
     def __call__(self, wave: Tensor, generator: torch.Generator) -> Tensor:
         """Change a batch.
 
         Args:
-            wave: Waveforms at 16 kHz, shape (B, T).
+            wave: Waveforms at 16 kHz, shape (B, T), on the CPU.
             generator: Source of every random choice.
 
         Returns:
-            Waveforms of the same shape.
+            A new tensor of the same shape and dtype; a clip that went beyond full scale is scaled down to it.
         """
-        batch, samples = wave.shape
-
-        def uniform(low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(batch, 1, generator=generator)
-
-        def chosen(probability: float) -> Tensor:
-            return torch.rand(batch, 1, generator=generator) < probability
-
-        # One transform for everything linear; the tail of the room wraps round, which a random crop hides.
-        frequencies = torch.fft.rfftfreq(samples, 1 / SAMPLE_RATE).unsqueeze(0)  # (1, K)
-        spectrum = torch.fft.rfft(wave)
-        octaves = torch.log2(frequencies.clamp_min(50.0) / 1000.0)
-        gain_db = torch.where(chosen(self.tilt), uniform(-4, 4), 0.0) * octaves
-        banded = chosen(self.band)
-        low_pass = torch.where(banded, uniform(3400, 7500), 1e9)
-        high_pass = torch.where(banded & chosen(0.5), uniform(50, 300), 0.0)
-        # Skirts of 24 dB an octave upwards, 12 downwards, as gentle channels have.
-        gain_db = gain_db - 48 * torch.log2(frequencies.clamp_min(1.0) / low_pass).clamp_min(0)
-        gain_db = gain_db - 24 * torch.log2(high_pass.clamp_min(1e-3) / frequencies.clamp_min(1.0)).clamp_min(
-            0
-        )
-        spectrum = spectrum * 10 ** (gain_db.clamp(-80, 30) / 20)
-        spectrum = spectrum * torch.fft.rfft(
-            self._rooms(chosen(self.room), uniform(0.1, 0.6), samples, generator)
-        )
-        wave = torch.fft.irfft(spectrum, samples)
-
-        noise = torch.fft.rfft(torch.randn(batch, samples, generator=generator))
-        noise = noise * frequencies.clamp_min(50.0) ** (-uniform(0, 1))
-        noise = torch.fft.irfft(noise, samples)
-        ratio = 10 ** (-uniform(10, 40) / 20) * _rms(wave) / _rms(noise)
-        wave = wave + torch.where(chosen(self.noise), ratio, 0.0) * noise
-
-        peak = wave.abs().amax(dim=1, keepdim=True).clamp_min(1e-5)
-        limit = peak * torch.where(chosen(self.clip), uniform(0.3, 0.9), 1.0)
-        wave = wave.clamp(-limit, limit) / limit
-        coded = torch.sign(wave) * torch.log1p(255 * wave.abs()) / torch.log(torch.tensor(256.0))
-        coded = torch.round(coded * 127) / 127
-        coded = torch.sign(coded) * torch.expm1(coded.abs() * torch.log(torch.tensor(256.0))) / 255
-        return torch.where(chosen(self.mulaw), coded, wave)
-
-    @staticmethod
-    def _rooms(chosen: Tensor, decay_s: Tensor, samples: int, generator: torch.Generator) -> Tensor:
-        """Impulse responses (B, T): the direct sound, and for the chosen a tail 6 to 20 dB below it."""
-        batch = len(chosen)
-        length = min(samples, SAMPLE_RATE // 2)
-        time_s = torch.arange(length) / SAMPLE_RATE
-        tail = torch.randn(batch, length, generator=generator) * 10 ** (-3 * time_s / decay_s)
-        level = 10 ** (-(6 + 14 * torch.rand(batch, 1, generator=generator)) / 20)
-        tail = tail * (level / tail.square().sum(dim=1, keepdim=True).sqrt()) * chosen
-        response = torch.zeros(batch, samples)
-        response[:, :length] = tail
-        response[:, 0] = 1.0
-        return response
+        changed = wave.to(torch.float32, copy=True)
+        for name, damage in DAMAGES.items():
+            rows = torch.rand(len(wave), generator=generator) < getattr(self, name)
+            if rows.any():
+                changed[rows] = damage(changed[rows], generator)
+        return (changed / changed.abs().amax(dim=1, keepdim=True).clamp_min(1)).to(wave.dtype)
 
 
-def _rms(wave: Tensor) -> Tensor:
-    return wave.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-6)
+def band_limit(wave: Tensor, low_hz: Tensor | float, high_hz: Tensor | float) -> Tensor:
+    """Keep a band, with skirts of 24 dB an octave below it and 48 above, as gentle channels have.
+
+    Args:
+        wave: Waveforms at 16 kHz, shape (B, T).
+        low_hz: One value, or one a clip, shape (B, 1); 0 is no limit.
+        high_hz: The same.
+    """
+    hertz = _hertz(wave)
+    low, high = torch.as_tensor(low_hz).clamp_min(1e-3), torch.as_tensor(high_hz)
+    above, below = torch.log2(hertz / high).clamp_min(0), torch.log2(low / hertz).clamp_min(0)
+    return _filtered(wave, -48 * above - 24 * below)
+
+
+def reverberate(wave: Tensor, decay_s: Tensor | float, direct_db: Tensor | float, white: Tensor) -> Tensor:
+    """Put clips into a room: the direct sound, and a tail of noise that decays exponentially.
+
+    Args:
+        wave: Waveforms at 16 kHz, shape (B, T).
+        decay_s: Seconds in which the tail falls by 60 dB; one value, or one a clip, shape (B, 1).
+        direct_db: Energy of the direct sound above that of the tail; the same.
+        white: White noise, shape (B, TAIL_SAMPLES): what the tail is made from.
+    """
+    samples, tail_samples = wave.shape[1], white.shape[1]
+    tail = white * 10 ** (-3 * torch.arange(tail_samples) / SAMPLE_RATE / torch.as_tensor(decay_s))
+    level = 10 ** (-torch.as_tensor(direct_db) / 20)
+    response = tail * (level / tail.square().sum(dim=1, keepdim=True).sqrt())
+    response[:, 0] = 1
+    size = next_fast_len(samples + tail_samples, real=True)
+    return torch.fft.irfft(torch.fft.rfft(wave, size) * torch.fft.rfft(response, size), size)[:, :samples]
+
+
+def coloured_noise(white: Tensor, slope: Tensor | float) -> Tensor:
+    """Noise whose amplitude falls with frequency to the power of `slope`: 0 white, 0.5 pink, 1 brown.
+
+    Args:
+        white: White noise, shape (B, T).
+        slope: One value, or one a clip, shape (B, 1).
+    """
+    spectrum = torch.fft.rfft(white) * _hertz(white).clamp_min(50) ** -torch.as_tensor(slope)
+    return torch.fft.irfft(spectrum, white.shape[1])
+
+
+def _speed(wave: Tensor, generator: torch.Generator) -> Tensor:
+    """A clip that got shorter is repeated."""
+    factors = _uniform(wave, generator, 0.88, 1.12).squeeze(1).tolist()
+    changed = [
+        soxr.resample(row.numpy(), SAMPLE_RATE, SAMPLE_RATE / factor, "MQ")
+        for row, factor in zip(wave, factors, strict=True)
+    ]
+    return torch.stack([torch.from_numpy(audio.repeat_to(row, wave.shape[1])) for row in changed])
+
+
+def _room(wave: Tensor, generator: torch.Generator) -> Tensor:
+    decay_s, direct_db = _uniform(wave, generator, 0.1, 0.6), _uniform(wave, generator, 6, 20)
+    return reverberate(wave, decay_s, direct_db, torch.randn(len(wave), TAIL_SAMPLES, generator=generator))
+
+
+def _band(wave: Tensor, generator: torch.Generator) -> Tensor:
+    high, low = _uniform(wave, generator, 3400, 7500), _uniform(wave, generator, 50, 300)
+    return band_limit(wave, low * (_uniform(wave, generator, 0, 1) < 0.5), high)
+
+
+def _tilt(wave: Tensor, generator: torch.Generator) -> Tensor:
+    octaves = torch.log2(_hertz(wave).clamp_min(50) / 1000)
+    return _filtered(wave, _uniform(wave, generator, -4, 4) * octaves)
+
+
+def _noise(wave: Tensor, generator: torch.Generator) -> Tensor:
+    slope, snr_db = _uniform(wave, generator, 0, 1), _uniform(wave, generator, 10, 40)
+    white = torch.randn(wave.shape, generator=generator)
+    return add_noise(wave, coloured_noise(white, slope), snr_db)
+
+
+def _mulaw(wave: Tensor, generator: torch.Generator) -> Tensor:
+    peak = _peak(wave)
+    steps = torch.round(127 * torch.log1p(255 * (wave / peak).abs()) / math.log(256))
+    return torch.sign(wave) * torch.expm1(steps / 127 * math.log(256)) / 255 * peak
+
+
+def _clip(wave: Tensor, generator: torch.Generator) -> Tensor:
+    share = _uniform(wave, generator, 0.3, 0.9)
+    limit = _peak(wave) * share
+    return wave.clamp(-limit, limit) / share
+
+
+def _phone(wave: Tensor, generator: torch.Generator) -> Tensor:
+    names = [name for name in PHONE_CODECS if name in codecs.available()]
+    return _coded(band_limit(wave, *PHONE_BAND_HZ), names, generator)
+
+
+def _codec(wave: Tensor, generator: torch.Generator) -> Tensor:
+    return _coded(wave, codecs.available(), generator)
+
+
+def _coded(wave: Tensor, names: Sequence[str], generator: torch.Generator) -> Tensor:
+    """Each clip through one of the codecs, for which its peak is at 1 to 25 dB below full scale."""
+
+    def pick(items: Sequence[Item]) -> Item:
+        return items[int(torch.randint(len(items), (), generator=generator))]
+
+    scale = 10 ** (-_uniform(wave, generator, 1, 25) / 20) / _peak(wave)
+    rows = []
+    for row in wave * scale:
+        name = pick(names)
+        codec = codecs.CODECS[name]
+        coded = codecs.code(row.numpy(), name, pick(codec.rates), pick(codec.bit_rates))
+        rows.append(torch.from_numpy(coded))
+    return torch.stack(rows) / scale
+
+
+DAMAGES: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "speed": _speed,
+    "room": _room,
+    "band": _band,
+    "tilt": _tilt,
+    "rawboost": rawboost,
+    "noise": _noise,
+    "mulaw": _mulaw,
+    "clip": _clip,
+    "phone": _phone,
+    "codec": _codec,
+}
+"""By field of `WaveAugment`, in its order: from the voice through room, microphone and line to the codec."""
+
+
+def _uniform(wave: Tensor, generator: torch.Generator, low: float, high: float) -> Tensor:
+    """One value a clip, (B, 1)."""
+    return low + (high - low) * torch.rand(len(wave), 1, generator=generator)
+
+
+def _peak(wave: Tensor) -> Tensor:
+    return wave.abs().amax(dim=1, keepdim=True).clamp_min(_PEAK)
+
+
+def _hertz(wave: Tensor) -> Tensor:
+    """Frequencies (K,) of a waveform's transform, none of them 0."""
+    return torch.fft.rfftfreq(wave.shape[1], 1 / SAMPLE_RATE).clamp_min(1)
+
+
+def _filtered(wave: Tensor, gain_db: Tensor) -> Tensor:
+    gain = 10 ** (gain_db.clamp(-80, 30) / 20)
+    return torch.fft.irfft(torch.fft.rfft(wave) * gain, wave.shape[1])
 
 
 class SpecAugment(nn.Module):

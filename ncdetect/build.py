@@ -2,7 +2,7 @@
 
     resnet18b on each corpus -> banks (checkpoints/corpora) -> experiment 4: every rule at every budget
     -> the rule and budget with the least dev loss -> trained at length, plain and augmented
-    -> the better of the two on dev: checkpoints/tiny
+    -> the better of the two on dev: checkpoints/tiny-resnet
 
 Where neither Algorithm 1 nor Algorithm 2 won, the better of them on dev is trained in the same way and ships
 beside it as checkpoints/tiny-nc.
@@ -51,7 +51,7 @@ class Plan:
     results: Path
     """Folder for `experiment-4` and `build`, as CSV and Markdown."""
     out: Path = CHECKPOINTS
-    """Where `tiny`, `tiny-nc` and `corpora` are written."""
+    """Where `tiny-resnet`, `tiny-nc` and `corpora` are written."""
     rules: tuple[str, ...] = (ALL, *RULES)
     """Those of experiment 4 that may win."""
     budgets: tuple[float, ...] = experiments.SHARES
@@ -253,7 +253,7 @@ def _ship(
     manifest = experiments.open_data(study.data)
     tried = {named(key): loss for key, loss in losses.items()}
     counts = {t.candidate.name: database.count(entry.clip for entry in t.database) for t in built}
-    for trained, name in ((built[0], "tiny"), (beside, "tiny-nc")):
+    for trained, name in ((built[0], "tiny-resnet"), (beside, "tiny-nc")):
         if trained is None:
             continue
         trained.checkpoint.card = cards.tiny_card(

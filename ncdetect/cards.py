@@ -1,11 +1,16 @@
 """Model cards: plain text made from what was measured, the command beside each figure."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ncdetect.checkpoint import TrainedDetector
 from ncdetect.corpora import Manifest
+from ncdetect.detector_words import COMMAND, final, told_sentence
 from ncdetect.labels import Label
 from ncdetect.pipeline import Figures
+
+if TYPE_CHECKING:
+    from ncdetect.detector_build import Shipped
 
 _FRONT_MATTER = """---
 license: mit
@@ -146,9 +151,9 @@ corpus, {"with" if recipe["augment"] else "without"} augmentation. Command: `pyt
 
 ## Calibration and "undecided"
 
-The probability is calibrated on dev for equal priors: log-likelihood ratio = {config.calibration_scale:.3f} x score
+The probability is calibrated on {facts["calibrated_on"]} for equal priors: log-likelihood ratio = {config.calibration_scale:.3f} x score
 {config.calibration_offset:+.3f}. A clip is undecided when the nearest class mean and the classifier disagree, when
-the probability lies within {config.undecided_margin:g} of a half, or when it lies farther from the training clips
+the probability lies between {config.real_below:.2g} and {config.fake_above:.2g}, or when it lies farther from the training clips
 than 99 % of the dev clips do. On the {agreement["clips"]} eval clips both readings agree in
 {100 * agreement["agree"]:.1f} % of cases and are right in {100 * agreement["right_when_agreeing"]:.1f} % of those
 (where they disagree, the classifier is right in {100 * agreement["right_when_disagreeing"]:.1f} %). They are two
@@ -174,4 +179,76 @@ EER in %, with its 95 % interval, of that model (`python -m ncdetect evaluate --
 that folder):
 
 {figures_table({f"{model} on {corpus}": row})}
+"""
+
+
+def listener_card(entry: "Shipped", validation: float, robust: Sequence[str], manifest: Manifest) -> str:
+    """The card of a detector on pretrained encoders.
+
+    Args:
+        entry: What ships, with its figures.
+        validation: EER of its training by validation.
+        robust: Sentences on what damages do to it; empty where that was not measured.
+        manifest: All clips that trained, chose and measured.
+    """
+    trained, facts, config = entry.trained, entry.trained.config.training, entry.trained.config
+    own = entry.figures[entry.seed]
+    worst = max((f for f in own if f.clips in facts["corpora"]), key=lambda f: f.eer.value)
+    encoders = {
+        "listener": "three layers of the Whisper tiny.en encoder (Radford et al. 2022) and DistillMOS",
+        "small-listener": "four layers of DistillMOS",
+    }[config.model]
+    agreement = facts["agreement"]
+    generators = len({clip.generator for clip in manifest if clip.label == Label.FAKE})
+    return f"""{_FRONT_MATTER}
+# ncdetect {entry.name}: is this voice real or synthetic?
+
+Hears 3 s windows of speech at 16 kHz through {encoders} (Stahl and Gamper 2025), both published under the MIT
+licence, frozen; mean and deviation of every layer are projected to a 128-d embedding, and a linear head gives one
+logit, higher = more fake. {sum(p.numel() for p in trained.parameters()):,} parameters, stored as
+{trained.detector.stored}. Trained on {facts["reals"]} real and {facts["fakes"]} fake clips ({entry.change.what}).
+
+## Use
+
+    from ncdetect.predictor import Predictor
+
+    verdict = Predictor.from_pretrained("{entry.name}").check("clip.mp3")
+
+## What it is bad at
+
+- Of the corpora it knows, `{worst.clips}` is its worst: EER {_percent(worst)} %.
+{chr(10).join(f"- {told_sentence(clips, report)}" for clips, report in entry.told.items())}
+{chr(10).join(f"- {sentence}" for sentence in robust)}
+- It says nothing about who speaks, nor whether the words are true. Music, singing, several voices at once and clips
+  under 1.5 s are outside what it learned.
+- A clip with a short synthetic passage in real speech is judged by its average; the timeline shows the passage.
+- A verdict is an opinion with the error rates below. It is not evidence.
+
+## Equal error rate on clips that neither trained nor chose it, in %
+
+{chr(10).join(final(entry))}
+
+`all` pools the eval clips of the training corpora; `wild` is no part of it. In brackets the 95 % bootstrap interval
+(1,000 rounds, reals drawn by speaker, fakes by generator). This model's row: `python -m ncdetect evaluate --data DATA
+--checkpoint {entry.name}`; everything: `{COMMAND}`.
+
+## How it was chosen
+
+By the mean EER on clips unlike those of the training ({100 * validation:.1f} %), over the series of changes in
+assets/results/detector.md; of the seeds, by the least dev loss.
+
+## Calibration and "undecided"
+
+The probability is calibrated on {facts["calibrated_on"]} for equal priors: log-likelihood ratio =
+{config.calibration_scale:.3f} x score {config.calibration_offset:+.3f}. A clip is undecided when the nearest class
+mean and the classifier disagree, when the probability lies between {config.real_below:.2f} and
+{config.fake_above:.2f}, or when it lies farther from the training clips than 99 % of the dev clips do. On the
+{agreement["clips"]} eval clips both readings agree in {100 * agreement["agree"]:.1f} % of cases and are right in
+{100 * agreement["right_when_agreeing"]:.1f} % of those. They are two readings of one embedding, not two witnesses.
+
+## Data
+
+{len(manifest):,} clips from {generators:,} generators: corpora {", ".join(facts["corpora"])} for training, and those
+that stand in the table only for evaluation. The audio itself is not part of this project; the bank holds embeddings
+and 2-D coordinates.
 """

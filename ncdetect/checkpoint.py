@@ -19,11 +19,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ncdetect.abstention import Thresholds
 from ncdetect.bank import EmbeddingBank
+from ncdetect.compression import compress, expand
 from ncdetect.metrics import Calibration
-from ncdetect.models import MODELS, Output, build_model
+from ncdetect.models import MODELS, Detector, Output, build_model
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+DEFAULT = "listener"
+"""What judges where no checkpoint is named: of those that ship, the one that validates best."""
 CONFIG_FILE, WEIGHTS_FILE, BANK_FILE, CARD_FILE = (
     "config.json",
     "model.safetensors",
@@ -45,9 +49,12 @@ class DetectorConfig:
     """Architecture, a key of MODELS."""
     calibration_scale: float = 1.0
     calibration_offset: float = 0.0
-    """Log-likelihood ratio = scale * score + offset, fitted on dev."""
-    undecided_margin: float = 0.15
-    """A probability within 0.5 +/- this is called undecided."""
+    """Log-likelihood ratio = scale * score + offset, fitted on clips that were not trained on."""
+    real_below: float = 0.35
+    """At this probability of fake, or a lower one, a clip may be called real."""
+    fake_above: float = 0.65
+    """At this probability of fake, or a higher one, a clip may be called fake; between the two it is
+    undecided."""
     novelty_neighbours: int = 5
     """Novelty looks at the distance to this nearest train clip."""
     novelty_distance: float = float("inf")
@@ -60,12 +67,18 @@ class DetectorConfig:
         """From score to probability."""
         return Calibration(self.calibration_scale, self.calibration_offset)
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """Which probabilities are decided."""
+        return Thresholds(self.real_below, self.fake_above)
+
     @classmethod
     def read(cls, file: Path) -> "DetectorConfig":
         """Read config.json.
 
         Raises:
-            CheckpointError: If it is missing or damaged, or names a key or a model that is not known.
+            CheckpointError: If it is missing or damaged, names a key or a model that is not known, or has
+                thresholds on the wrong side of a half.
         """
         if not file.is_file():
             raise CheckpointError(f"there is no {file.name} in {file.parent}")
@@ -81,7 +94,13 @@ class DetectorConfig:
             )
         if values["model"] not in MODELS:
             raise CheckpointError(f"{file}: unknown model {values['model']!r}; allowed: {', '.join(MODELS)}")
-        return cls(**values)
+        config = cls(**values)
+        if not 0 <= config.real_below <= 0.5 <= config.fake_above <= 1:
+            raise CheckpointError(
+                f"{file}: real_below is {config.real_below}, fake_above {config.fake_above}; "
+                "allowed: at most 0.5 and at least 0.5"
+            )
+        return config
 
 
 class TrainedDetector(
@@ -152,7 +171,7 @@ class TrainedDetector(
             found = f"; {pickles[0]} is a pickle, which could run code and is never loaded" if pickles else ""
             raise CheckpointError(f"there is no {WEIGHTS_FILE} in {folder}{found}")
         try:
-            trained.detector.load_state_dict(load_file(weights))
+            trained.detector.load_state_dict(expand(load_file(weights)))
         except (SafetensorError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{weights} is damaged or not of a {config.model}: {reason}") from error
@@ -165,11 +184,16 @@ class TrainedDetector(
         return trained
 
 
-def _plain(detector: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in detector.state_dict().items()}
+def _plain(detector: Detector) -> dict[str, Tensor]:
+    return compress(detector.state_dict(), detector.stored)
 
 
-def weights_sha256(detector: nn.Module) -> str:
+def as_stored(detector: Detector) -> None:
+    """Give a detector the very weights that it will have after it was saved and loaded."""
+    detector.load_state_dict(expand(_plain(detector)))
+
+
+def weights_sha256(detector: Detector) -> str:
     """Hash of the `model.safetensors` that these weights make (the format is deterministic)."""
     from safetensors.torch import save
 

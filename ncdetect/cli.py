@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ncdetect.audio import AudioError
-from ncdetect.checkpoint import CheckpointError
+from ncdetect.checkpoint import DEFAULT, CheckpointError
 from ncdetect.runtime import keep_freed_memory
 
 # Rooms that take seconds to import (training, sklearn, umap) are imported by the commands that need them.
@@ -80,7 +80,7 @@ def runs_bar(caption: str) -> Iterator[Callable[[int, int], None]]:
 def check(
     file: Annotated[Path, typer.Argument(help="Any audio or video file with sound.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole verdict as JSON.")] = False,
-    checkpoint: Checkpoint = "tiny",
+    checkpoint: Checkpoint = DEFAULT,
 ) -> None:
     """Judge one clip. Exit status 0 whatever the verdict, 2 if the file cannot be judged."""
     from ncdetect.predictor import Predictor
@@ -107,7 +107,7 @@ def score(
     manifest: Annotated[Path, typer.Option(help="CSV with a column `path`.")],
     root: Annotated[Path, typer.Option(help="Folder that the paths start from.")],
     out: Annotated[Path, typer.Option(help="CSV to write.")],
-    checkpoint: Checkpoint = "tiny",
+    checkpoint: Checkpoint = DEFAULT,
 ) -> None:
     """Score all clips of a CSV file; the other columns pass through, unreadable files get an `error`."""
     from ncdetect.predictor import Predictor
@@ -163,7 +163,7 @@ def train(
 @app.command()
 def evaluate(
     data: Data,
-    checkpoint: Checkpoint = "tiny",
+    checkpoint: Checkpoint = DEFAULT,
     corpus: Corpora = None,
     split: Annotated[str, typer.Option(help="train, dev or eval.")] = "eval",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -188,11 +188,61 @@ def evaluate(
             )
 
 
+@app.command(name="robustness")
+def robustness_command(
+    data: Data,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name or folder, as elsewhere; the shipped one if not given; may be given several times."
+        ),
+    ] = None,
+    corpus: Corpora = None,
+    results: Annotated[Path, typer.Option(help="Folder for robustness.csv and .md.")] = Path(
+        "assets/results"
+    ),
+) -> None:
+    """Judge the eval clips again after MP3, telephone, noise and the like: does the verdict survive?"""
+    from ncdetect import robustness
+    from ncdetect.layouts import open_corpus
+    from ncdetect.loading import Waves
+    from ncdetect.predictor import Predictor
+
+    names = checkpoint or [DEFAULT]
+    waves = Waves(robustness.eval_clips(open_corpus(data).select(corpus=corpus or None)))
+    predictors = [Predictor.from_pretrained(name) for name in names]
+    found = [entry for one in predictors for entry in robustness.measure(one, waves, progress_bar)]
+    command = "python -m ncdetect robustness --data DATA"
+    command += "".join(f" --checkpoint {name}" for name in names)
+    command += "".join(f" --corpus {name}" for name in corpus or ())
+    for file in robustness.write(found, results, command):
+        typer.echo(str(file))
+
+
+@app.command(name="joined")
+def joined_command(
+    data: Data,
+    checkpoint: Checkpoint = DEFAULT,
+    results: Annotated[Path, typer.Option(help="Folder for joined.csv and joined.md.")] = Path(
+        "assets/results"
+    ),
+) -> None:
+    """Measure a detector on long clips made of short ones: the mean over windows, and the timeline's use."""
+    from ncdetect import timeline, timeline_words
+    from ncdetect.layouts import open_corpus
+    from ncdetect.predictor import Predictor
+
+    rows = timeline.study(Predictor.from_pretrained(checkpoint), open_corpus(data), progress_bar)
+    command = f"python -m ncdetect joined --data DATA --checkpoint {checkpoint}"
+    for file in timeline_words.write(rows, results, command):
+        typer.echo(str(file))
+
+
 @app.command()
 def embed(
     data: Data,
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    checkpoint: Checkpoint = "tiny",
+    checkpoint: Checkpoint = DEFAULT,
     corpus: Corpora = None,
     split: Annotated[str | None, typer.Option(help="train, dev or eval; all if not given.")] = None,
     maps: Annotated[bool, typer.Option(help="Fit t-SNE and UMAP as well.")] = False,
@@ -269,11 +319,35 @@ def sample(
     typer.echo(f"{counts['real']} real and {counts['fake']} fake clips: {out}")
 
 
+@app.command(name="detector")
+def detector_command(
+    data: Data,
+    weights: Annotated[Path, typer.Option(help="Folder of the encoders' published weights.")],
+    work: Work = Path("build/detector"),
+    out: Annotated[Path, typer.Option(help="Where `listener` and `tiny` are written.")] = Path("checkpoints"),
+    examples: Annotated[Path, typer.Option(help="CSV of the example clips for the bank.")] = Path(
+        "assets/examples/examples.csv"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder for detector.csv and .md.")] = Path("assets/results"),
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each change in the series.")] = 1,
+    jobs: Jobs = 1,
+    precision: Precision = "auto",
+) -> None:
+    """Build the detectors that ship: a series of measured changes, the best of it, its figures. Resumable."""
+    from ncdetect import detector_build
+    from ncdetect.detector_study import Place
+
+    detector_build.run(
+        Place(data, work, seeds, jobs), weights, out, results,
+        examples if examples.is_file() else None, precision, progress_bar, typer.echo,
+    )  # fmt: skip
+
+
 @app.command(name="build")
 def build_command(
     data: Data,
     work: Work = Path("build/experiments"),
-    out: Annotated[Path, typer.Option(help="Where `tiny`, `tiny-nc` and `corpora` are written.")] = Path(
+    out: Annotated[Path, typer.Option(help="For `tiny-resnet`, `tiny-nc` and `corpora`.")] = Path(
         "checkpoints"
     ),
     examples: Annotated[Path, typer.Option(help="CSV of the example clips for the bank.")] = Path(

@@ -137,15 +137,30 @@ class TrainBatches:
         balance: Balance = "class",
         augment: Augment | None = None,
         epoch_clips: int | None = None,
+        in_order: bool = False,
     ):
-        """Take decoded clips and how to draw them; `augment` changes whole batches."""
-        self.waves, self.batch_size, self.seed = waves, batch_size, seed
+        """Take decoded clips and how to draw them.
+
+        Args:
+            waves: The clips.
+            batch_size: Clips in a batch.
+            seed: Of every draw.
+            balance: As in `balanced_rows`.
+            augment: Changes whole batches.
+            epoch_clips: Clips drawn in an epoch; None is as many as there are.
+            in_order: Each clip once, in the manifest's order, the last batch whatever its size.
+        """
+        self.waves, self.batch_size, self.seed, self.in_order = waves, batch_size, seed, in_order
         self.balance, self.augment, self.epoch_clips = balance, augment, epoch_clips
 
     def __call__(self, epoch: int) -> DataLoader:
         """The batches of one epoch."""
         rng = np.random.default_rng((self.seed, epoch))
-        rows = balanced_rows(self.waves.manifest, self.balance, rng, self.epoch_clips)
+        rows = (
+            np.arange(len(self.waves.manifest))
+            if self.in_order
+            else balanced_rows(self.waves.manifest, self.balance, rng, self.epoch_clips)
+        )
         generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
 
         def collate(items: list[tuple[NDArray[np.float32], int, int]]) -> Batch:
@@ -153,7 +168,7 @@ class TrainBatches:
             return batch._replace(wave=self.augment(batch.wave, generator)) if self.augment else batch
 
         # A last batch of one clip would break batch normalisation.
-        drop_last = len(rows) % self.batch_size == 1
+        drop_last = len(rows) % self.batch_size == 1 and not self.in_order
         return DataLoader(
             _Crops(self.waves, self.seed, epoch),
             batch_size=self.batch_size,

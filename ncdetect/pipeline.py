@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ncdetect import collapse, metrics, sampling, training
+from ncdetect import abstention, collapse, metrics, sampling, training
 from ncdetect.augment import SpecAugment, WaveAugment
 from ncdetect.bank import EmbeddingBank
-from ncdetect.checkpoint import CONFIG_FILE, DetectorConfig, TrainedDetector, weights_sha256
+from ncdetect.checkpoint import CONFIG_FILE, DetectorConfig, TrainedDetector, as_stored, weights_sha256
 from ncdetect.corpora import Clip, Manifest
 from ncdetect.labels import Label
 from ncdetect.loading import Balance, TrainBatches, Waves, WindowBatches
@@ -25,6 +25,12 @@ log = logging.getLogger(__name__)
 WATCHED_CLIPS = 256
 """Train clips on which collapse is measured at each epoch."""
 NOVELTY_QUANTILE = 0.99
+FALSE_ALARM = 0.08
+"""Of the reals that get a verdict, at most this share may be called fake: it sets the undecided band."""
+MISS = 0.2
+"""Of the fakes that get a verdict, at most this share may be called real."""
+DEV, HELD_OUT = "dev", "corpora, generators and speakers that were not trained on"
+"""What calibration and thresholds were fitted on, in `training["calibrated_on"]`."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,12 @@ def train_detector(
     batches = TrainBatches(train, data.batch_size, recipe.seed, data.balance, augment, data.epoch_clips)
     result = training.fit(
         detector, batches, WindowBatches(dev), WindowBatches(train, np.sort(watched)), recipe, folder,
-        sources=_sources(train.manifest, dev.manifest), progress=progress, epoch_done=epoch_done,
+        sources=sources_of(train.manifest, dev.manifest), progress=progress, epoch_done=epoch_done,
     )  # fmt: skip
     return detector, result
 
 
-def _sources(*manifests: Manifest) -> tuple[np.ndarray, ...] | None:
+def sources_of(*manifests: Manifest) -> tuple[np.ndarray, ...] | None:
     """Of each clip 0 for a real, else the number of its generator from 1; None where none is named."""
     names = sorted({clip.generator for m in manifests for clip in m if clip.label == Label.FAKE})
     if names == [""]:
@@ -115,25 +121,39 @@ def finish(
     examples: Waves | None = None,
     maps: bool = True,
     records: Mapping[str, np.ndarray] | None = None,
+    held_out: tuple[np.ndarray, np.ndarray] | None = None,
+    embed: Callable[[Detector, Waves], Embedded] = embed_manifest,
 ) -> TrainedDetector:
     """Make a trained architecture a detector that can be shipped: means, calibration, novelty, bank.
+
+    Calibration and the undecided band are fitted on `held_out`, or on dev where there is none: there the
+    band keeps to FALSE_ALARM and MISS.
 
     Args:
         model: The architecture's name.
         detector: Trained, on the CPU.
         train: The clips that it was trained on: their samples of interest give the class means.
-        dev: Calibrate and scale novelty.
+        dev: Scales novelty; calibrates where nothing is held out.
         training_facts: For config.json.
         shown: Further train clips for the map and the neighbours, such as those that sampling left out.
         examples: The clips of `assets/`, for the map and the neighbours only.
         maps: Whether to fit t-SNE and UMAP.
         records: What training recorded of each train clip, by name of RECORDS.
+        held_out: Scores and labels, each (N,), of clips from corpora that the scoring model was not trained
+            on: from trainings that each leave one corpus out. Their errors are nearer to those that visitors
+            will meet than dev's are.
+        embed: Embeds clips; another one may know a part of the way.
     """
-    parts = [(waves, embed_manifest(detector, waves)) for waves in (train, shown, dev, examples) if waves]
-    seen, held_out = parts[0][1], next(embedded for waves, embedded in parts if waves is dev)
+    as_stored(detector)
+    parts = [(waves, embed(detector, waves)) for waves in (train, shown, dev, examples) if waves]
+    seen, watched = parts[0][1], next(embedded for waves, embedded in parts if waves is dev)
     interest = sampling.samples_of_interest(seen.scores, seen.labels)
     means = collapse.class_means(seen.embeddings[interest], seen.labels[interest])
-    calibration = metrics.fit_calibration(held_out.scores, held_out.labels)
+    scores, labels = (watched.scores, watched.labels) if held_out is None else held_out
+    calibration = metrics.fit_calibration(scores, labels)
+    thresholds = abstention.choose(calibration.llr(scores), labels, FALSE_ALARM, MISS)
+    if thresholds == abstention.WIDEST:
+        log.warning("%s: the undecided band is as wide as it may be", model)
 
     clips: list[Clip] = [clip for waves, _ in parts for clip in waves.manifest.clips]
     selected = np.concatenate([np.full(len(waves.manifest), waves is train) for waves, _ in parts])
@@ -147,8 +167,10 @@ def finish(
         model=model,
         calibration_scale=calibration.scale,
         calibration_offset=calibration.offset,
-        novelty_distance=_novelty_distance(bank, held_out.embeddings, DetectorConfig.novelty_neighbours),
-        training=training_facts,
+        real_below=thresholds.real_below,
+        fake_above=thresholds.fake_above,
+        novelty_distance=_novelty_distance(bank, watched.embeddings, DetectorConfig.novelty_neighbours),
+        training=training_facts | {"calibrated_on": DEV if held_out is None else HELD_OUT},
     )
     trained = TrainedDetector(config)
     trained.detector.load_state_dict(detector.state_dict())
@@ -157,12 +179,12 @@ def finish(
     return trained.eval()
 
 
-def _novelty_distance(bank: EmbeddingBank, held_out: np.ndarray, neighbours: int) -> float:
-    """The distance to the n-th nearest train clip that 1 % of the held-out clips exceed."""
+def _novelty_distance(bank: EmbeddingBank, dev: np.ndarray, neighbours: int) -> float:
+    """The distance to the n-th nearest train clip that 1 % of the dev clips exceed."""
     among = (bank.clips["split"] == "train").to_numpy()
     if among.sum() < neighbours:
         return float("inf")
-    distances = [bank.nearest(embedding, neighbours, among)[1][-1] for embedding in held_out]
+    distances = [bank.nearest(embedding, neighbours, among)[1][-1] for embedding in dev]
     return float(np.quantile(distances, NOVELTY_QUANTILE))
 
 

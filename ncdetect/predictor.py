@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,9 @@ from ncdetect.labels import Label
 
 BATCH_WINDOWS = 32
 NEIGHBOURS = 5
-MIXED_PROBABILITY = 0.85
-"""Two windows in a row this sure of the other class are told of in a warning."""
+MIXED_PROBABILITY, MIXED_WINDOWS = 0.85, 2
+"""So many windows in a row this sure of the other class are told of in a warning. `python -m ncdetect joined`
+measures how often that finds a fake part, and what other values would do."""
 
 Word = Literal["real", "fake", "undecided"]
 
@@ -243,7 +245,7 @@ class Predictor:
                 f"The two readings disagree: the clip lies nearer to the average {kinds[nearest]} voice, but "
                 f"the classifier leans towards {kinds[called]}.",
             )
-        if abs(probability - 0.5) <= self.config.undecided_margin:
+        if not self.config.thresholds.decided(probability):
             return (
                 "undecided",
                 "middling",
@@ -256,22 +258,45 @@ class Predictor:
         )
 
 
+def other_stretch(
+    timeline: Sequence[Window],
+    called: Label,
+    probability: float = MIXED_PROBABILITY,
+    windows: int = MIXED_WINDOWS,
+) -> tuple[int, int] | None:
+    """First and last of the first windows in a row that are sure of the other class than the clip as a whole.
+
+    None where there are not so many in a row.
+
+    Args:
+        timeline: The clip's windows.
+        called: What the clip as a whole is called.
+        probability: Of the other class, at least.
+        windows: In a row, at least.
+    """
+    start = 0
+    for sure, run in groupby(timeline, lambda window: _is_other(window, called, probability)):
+        end = start + len(list(run))
+        if sure and end - start >= windows:
+            return start, end - 1
+        start = end
+    return None
+
+
+def _is_other(window: Window, called: Label, probability: float) -> bool:
+    fake = window.probability
+    return fake is not None and (fake if called == Label.REAL else 1 - fake) >= probability
+
+
 def _mixed(timeline: Sequence[Window], called: Label) -> tuple[audio.QualityWarning, ...]:
-    """A warning where two windows in a row are sure of the other class than the clip as a whole."""
-    sure = [
-        window.probability is not None
-        and (window.probability if called == Label.REAL else 1 - window.probability) >= MIXED_PROBABILITY
-        for window in timeline
-    ]
-    for index in range(len(sure) - 1):
-        if sure[index] and sure[index + 1]:
-            last = index + 1
-            while last + 1 < len(sure) and sure[last + 1]:
-                last += 1
-            other = "synthetic" if called == Label.REAL else "real"
-            sentence = (
-                f"Parts of the recording sound different: from {timeline[index].start_s:.0f} s to "
-                f"{timeline[last].end_s:.0f} s it seems {other}, unlike the rest."
-            )
-            return (audio.QualityWarning("mixed", sentence),)
-    return ()
+    """A warning where a part is of the other class."""
+    stretch = other_stretch(timeline, called)
+    if stretch is None:
+        return ()
+    first, last = (timeline[index] for index in stretch)
+    other = "synthetic" if called == Label.REAL else "real"
+    sentence = (
+        f"Parts of the recording sound different: from {first.start_s:.0f} s to {last.end_s:.0f} s it seems "
+        f"{other}, unlike the rest."
+    )
+    return (audio.QualityWarning("mixed", sentence),)

@@ -8,8 +8,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sized
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -50,7 +50,14 @@ class Recipe:
     """`constant` is the paper's; `cosine` rises over the first tenth of all steps and falls to zero at the
     last (Loshchilov and Hutter 2017): for runs of a fixed number of steps, with patience at `epochs`."""
     weight_decay: float = 0.0
-    """L2 penalty of Adam."""
+    """L2 penalty of Adam; of AdamW the decay."""
+    optimiser: Literal["adam", "adamw"] = "adam"
+    """`adam` is the paper's."""
+    pretrained_rate: float = 1.0
+    """Learning rate of a detector's pretrained parts, as a share of the others'; 0 freezes them."""
+    average: float = 0.0
+    """Decay a step of an exponential moving average of the weights (Polyak and Juditsky 1992), which then is
+    what is evaluated and kept; 0 is none."""
     seed: int = 0
     """Of initial weights and dropout; batches have the same."""
     precision: str = "auto"
@@ -189,11 +196,10 @@ def fit(
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)
     if fabric.device.type == "cpu":
         detector.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(
-        detector.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
+    optimiser = _optimiser(detector, recipe)
+    average = _Average(detector, recipe.average) if recipe.average else None
     if state:
-        state.restore(detector, optimiser)
+        state.restore(detector, optimiser, average)
     state = state or _State(precision=precision)
     model, optimiser = fabric.setup(detector, optimiser)
 
@@ -212,20 +218,23 @@ def fit(
             value = loss(output, batch.label)
             fabric.backward(value)
             optimiser.step()
+            if average:
+                average.update()
             losses.append(value.detach())
             rows.append(batch.row)
             scores.append(output.score.detach().float())
         train_loss = float(torch.stack(losses).mean())
         if not np.isfinite(train_loss):
             raise FloatingPointError(f"loss {train_loss} in epoch {epoch + 1}: lower the learning rate")
-        recalibrate_norms(model, islice(_on(fabric, train(epoch)), NORM_BATCHES))
-        held_out, watched = embed(model, _on(fabric, dev)), embed(model, _on(fabric, watch))
-        entry = _measure(epoch, train_loss, watched, held_out, sources, detector.head.weight, started)
-        state.history.append(entry)
-        state.drawn(rows, scores)
-        if state.best_epoch == epoch:
-            _write(folder / BEST_FILE, dict(detector.state_dict()), {})
-        state.save(folder / STATE_FILE, detector, optimiser, recipe)
+        with average.applied() if average else nullcontext():
+            recalibrate_norms(model, islice(_on(fabric, train(epoch)), NORM_BATCHES))
+            held_out, watched = embed(model, _on(fabric, dev)), embed(model, _on(fabric, watch))
+            entry = _measure(epoch, train_loss, watched, held_out, sources, detector.head.weight, started)
+            state.history.append(entry)
+            state.drawn(rows, scores)
+            if state.best_epoch == epoch:
+                _write(folder / BEST_FILE, dict(detector.state_dict()), {})
+        state.save(folder / STATE_FILE, detector, optimiser, recipe, average)
         _write_log(folder / LOG_FILE, state.history)
         log.info("epoch %d: dev loss %.4f, dev EER %.3f", epoch + 1, entry.dev_loss, entry.dev_eer)
         epoch_done(entry)
@@ -299,6 +308,50 @@ def _on(fabric: Fabric, batches: Iterable) -> Iterable:
     return Moved()
 
 
+def _optimiser(detector: Detector, recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam or AdamW, with a learning rate of its own for what is pretrained."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in detector.named_parameters():
+        share = recipe.pretrained_rate if name.startswith(detector.pretrained or ("-",)) else 1.0
+        parameter.requires_grad_(share > 0)
+        if share > 0:
+            groups.setdefault(share, []).append(parameter)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
+    return kind(
+        [{"params": parameters, "share": share} for share, parameters in groups.items()],
+        lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
+    )  # fmt: skip
+
+
+class _Average:
+    """An exponential moving average of a detector's weights; its start weighs no more than what follows."""
+
+    def __init__(self, detector: Detector, decay: float):
+        self.detector, self.decay, self.steps = detector, decay, 0
+        self.values = {name: value.detach().clone() for name, value in self._floats()}
+
+    def _floats(self) -> Iterator[tuple[str, Tensor]]:
+        state = self.detector.state_dict()
+        return ((name, value) for name, value in state.items() if value.is_floating_point())
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.steps += 1
+        kept = min(self.decay, self.steps / (self.steps + 10))
+        for name, value in self._floats():
+            self.values[name].lerp_(value, 1 - kept)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The detector has the averaged weights inside, its own again afterwards."""
+        own = {name: value.clone() for name, value in self.detector.state_dict().items()}
+        self.detector.load_state_dict(self.values, strict=False)
+        try:
+            yield
+        finally:
+            self.detector.load_state_dict(own)
+
+
 def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs_done: float) -> None:
     """Set the learning rate of the step that starts after so many epochs, a fraction."""
     rate = recipe.learning_rate
@@ -306,7 +359,7 @@ def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs_done: flo
         done = epochs_done / recipe.epochs
         rate *= min(1.0, (done + 0.01) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 def _measure(
@@ -389,22 +442,35 @@ class _State:
             new = torch.cat(parts).cpu().to(self.draws[name].dtype)
             self.draws[name] = torch.cat([self.draws[name], new])
 
-    def restore(self, detector: Detector, optimiser: torch.optim.Optimizer) -> None:
+    def restore(self, detector: Detector, optimiser: torch.optim.Optimizer, average: _Average | None) -> None:
         moments: dict[int, dict[str, Tensor]] = {}
         weights = {}
         for name, value in self.tensors.items():
             kind, _, rest = name.partition("/")
             if kind == "model":
                 weights[rest] = value
+            elif kind == "average":
+                average.values[rest] = value
             else:
                 index, _, field = rest.partition("/")
                 moments.setdefault(int(index), {})[field] = value
         detector.load_state_dict(weights)
+        if average:
+            average.steps = max(int(fields["step"]) for fields in moments.values())
         optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
 
-    def save(self, file: Path, detector: Detector, optimiser: torch.optim.Optimizer, recipe: Recipe) -> None:
+    def save(
+        self,
+        file: Path,
+        detector: Detector,
+        optimiser: torch.optim.Optimizer,
+        recipe: Recipe,
+        average: _Average | None,
+    ) -> None:
         tensors = {f"model/{name}": value for name, value in detector.state_dict().items()}
         tensors |= {f"draws/{name}": value for name, value in self.draws.items()}
+        if average:
+            tensors |= {f"average/{name}": value for name, value in average.values.items()}
         for index, fields in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{field}": value for field, value in fields.items()}
         described = {

@@ -36,7 +36,7 @@ def small_plan(made_corpus, monkeypatch):
 def test_the_chain_from_corpus_to_checkpoint(small_plan, made_corpus, tmp_path):
     said = []
     shipped = build.build(small_plan(tmp_path, practice=made_corpus.root), say=said.append)
-    loaded = TrainedDetector.from_pretrained(tmp_path / "checkpoints" / "tiny")
+    loaded = TrainedDetector.from_pretrained(tmp_path / "checkpoints" / "tiny-resnet")
     assert loaded.sha256 == shipped.sha256 and set(loaded.bank.maps) == {"tsne", "umap"}
     facts = loaded.config.training
     assert facts["rule"].removesuffix("-augmented") in {"all", "algorithm-1-0.5"}

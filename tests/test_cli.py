@@ -125,7 +125,7 @@ def test_mistakes_are_one_line(made_corpus, arguments, message, tmp_path, monkey
 def test_help_names_every_command():
     status, text = run("--help")
     assert status == 0
-    for command in ("check", "score", "train", "evaluate", "embed", "sample", "build"):
+    for command in ("check", "score", "train", "evaluate", "robustness", "embed", "sample", "build"):
         assert f" {command} " in text
         assert run(command, "--help")[0] == 0
 

@@ -5,7 +5,6 @@ from scipy.signal import get_window
 
 import media
 from ncdetect._torchaudio import torchaudio
-from ncdetect.augment import SpecAugment, WaveAugment
 from ncdetect.frontends import FRONT_ENDS, LEVEL_RMS, LogMel, equalise_level
 from ncdetect.models import MODELS, build_model
 from ncdetect.models.base import Dropout
@@ -112,32 +111,3 @@ def test_dropout_keeps_share_expectation_and_layout():
     assert dropout.eval()(x) is x
     with pytest.raises(ValueError, match="dropout must be in"):
         Dropout(1.0)
-
-
-def test_wave_augment_is_seeded_and_changes_every_kind():
-    quiet = dict.fromkeys(("room", "band", "tilt", "noise", "mulaw", "clip"), 0.0)
-    same = WaveAugment(**quiet)(WAVES, torch.Generator().manual_seed(1))
-    peak = WAVES.abs().amax(dim=1, keepdim=True)
-    assert torch.allclose(same, WAVES / peak, atol=1e-4)
-    for kind in quiet:
-        augment = WaveAugment(**(quiet | {kind: 1.0}))
-        once = augment(WAVES, torch.Generator().manual_seed(1))
-        assert torch.equal(once, augment(WAVES, torch.Generator().manual_seed(1)))
-        assert once.shape == WAVES.shape and torch.isfinite(once).all() and once.abs().max() <= 1.001
-        assert (once - same).abs().max() > 1e-3, kind
-
-
-def test_band_limits_remove_the_top():
-    augment = WaveAugment(room=0, band=1, tilt=0, noise=0, mulaw=0, clip=0)
-    noise = torch.randn(8, 48_000, generator=torch.Generator().manual_seed(0))
-    spectrum = torch.fft.rfft(augment(noise, torch.Generator().manual_seed(1))).abs()
-    top, middle = spectrum[:, 23_700:].mean(dim=1), spectrum[:, 3_000:6_000].mean(dim=1)
-    assert (top < 0.8 * middle).all() and (top < 0.1 * middle).any()
-
-
-def test_spec_augment_masks_a_part():
-    torch.manual_seed(0)
-    features = torch.randn(16, 80, 301)
-    masked = SpecAugment()(features)
-    changed = (masked != features).float().mean(dim=(1, 2))
-    assert (changed < 0.25).all() and changed.max() > 0.02

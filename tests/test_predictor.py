@@ -10,11 +10,13 @@ import torch
 import malformed
 import media
 from conftest import REPOSITORY
-from ncdetect import audio, collapse, findings_words
+from ncdetect import audio, collapse, findings_words, pipeline
+from ncdetect.abstention import report
 from ncdetect.audio import Audio, AudioError
-from ncdetect.checkpoint import CheckpointError, TrainedDetector
+from ncdetect.checkpoint import CheckpointError, DetectorConfig, TrainedDetector
 from ncdetect.corpora import Manifest
-from ncdetect.predictor import Predictor, Window, _mixed
+from ncdetect.loading import Waves
+from ncdetect.predictor import Predictor, Window, _mixed, other_stretch
 from ncdetect.scoring import SCORE_COLUMNS, score_manifest
 
 KEYS = {
@@ -32,7 +34,7 @@ def predictor(made_checkpoint):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return Predictor.from_pretrained("tiny")
+    return Predictor.from_pretrained("tiny-resnet")
 
 
 def change(predictor, **config):
@@ -87,12 +89,12 @@ def test_the_verdict_as_json(predictor, made_corpus):
 
 def test_every_reason_can_be_met(predictor, made_corpus):
     verdict = predictor.check(made_corpus.file(made_corpus.clips[0]))
-    agreeing = change(predictor, undecided_margin=0.0, novelty_distance=1e9)
+    agreeing = change(predictor, real_below=0.5, fake_above=0.5, novelty_distance=1e9)
     sides = {agreeing.check(made_corpus.file(clip)).verdict for clip in made_corpus.clips[::7]}
     assert sides <= {"real", "fake", "undecided"} and sides & {"real", "fake"}
     novel = change(predictor, novelty_distance=1e-9).check(made_corpus.file(made_corpus.clips[0]))
     assert (novel.verdict, novel.reason_code) == ("undecided", "novel") and novel.novelty > 1
-    middling = change(predictor, undecided_margin=0.5, novelty_distance=1e9)
+    middling = change(predictor, real_below=0.0, fake_above=1.0, novelty_distance=1e9)
     codes = {middling.check(made_corpus.file(clip)).reason_code for clip in made_corpus.clips[::7]}
     assert "middling" in codes and "agree" not in codes
     # Turning the head's sign round makes the classifier contradict the nearest mean.
@@ -108,6 +110,46 @@ def test_every_reason_can_be_met(predictor, made_corpus):
         "disagree",
         False,
     )
+
+
+def test_each_verdict_has_its_own_threshold(predictor, made_corpus):
+    known = change(predictor, real_below=0.5, fake_above=0.5, novelty_distance=1e9)
+    by_word = {verdict.verdict: (made_corpus.file(clip), verdict.probability) for clip in made_corpus
+               if (verdict := known.check(made_corpus.file(clip))).reason_code == "agree"}  # fmt: skip
+    (real, low), (fake, high) = by_word["real"], by_word["fake"]
+    strict_on_fakes = change(known, fake_above=np.nextafter(high, 1), real_below=low)
+    assert strict_on_fakes.check(real).verdict == "real"
+    assert strict_on_fakes.check(fake).reason_code == "middling"
+    strict_on_reals = change(known, fake_above=high, real_below=np.nextafter(low, 0))
+    assert strict_on_reals.check(fake).verdict == "fake"
+    assert strict_on_reals.check(real).reason_code == "middling"
+
+
+@pytest.mark.parametrize("change", [{"real_below": 0.6}, {"fake_above": 0.4}, {"fake_above": 1.5}])
+def test_thresholds_on_the_wrong_side_are_refused(made_checkpoint, tmp_path, change):
+    config = json.loads((made_checkpoint / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(CheckpointError, match="at most 0.5 and at least 0.5"):
+        DetectorConfig.read(tmp_path / "config.json")
+
+
+def test_held_out_scores_calibrate_instead_of_dev(made_checkpoint, made_corpus):
+    trained = TrainedDetector.from_pretrained(made_checkpoint)
+    assert trained.config.training["calibrated_on"] == pipeline.DEV
+    train, dev = (Waves(made_corpus.select(split=split)) for split in ("train", "dev"))
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 400)
+    scores = rng.normal(4 * labels + 1, 2)  # the log-likelihood ratio of such scores is theirs less 3
+    finished = pipeline.finish(
+        "tiny-resnet", trained.detector, train, dev, {}, maps=False, held_out=(scores, labels)
+    )
+    config = finished.config
+    assert config.training["calibrated_on"] == pipeline.HELD_OUT
+    assert (config.calibration_scale, config.calibration_offset) == pytest.approx((1, -3), abs=0.25)
+    said = report(config.thresholds.verdicts(config.calibration.probability(scores)), labels)
+    assert said.false_alarm <= pipeline.FALSE_ALARM and said.miss <= pipeline.MISS and said.decided > 0.7
+    assert said.decided < 1 and config.real_below <= 0.5 <= config.fake_above
+    assert config.novelty_distance == pytest.approx(trained.config.novelty_distance, rel=1e-3)  # dev's
 
 
 def test_percentiles_count_the_nearer_known_clips(predictor):
@@ -126,6 +168,26 @@ def test_silent_windows_have_no_part(predictor):
     assert not judged[-1] and judged[0] and padded.windows[-1].probability is None
     assert len(padded.windows) == 8
     assert {w.start_s for w in alone.windows} == {0.0, 1.0}
+
+
+def test_a_single_window_with_sound_decides_alone(predictor):
+    voice = media.speech_like(3.0)
+    silence = np.zeros(30 * 16_000, np.float32)
+    alone = predictor.judge(Audio(voice, 3.0, 16_000, 1, "array"))
+    assert len(alone.windows) == 1 and alone.windows[0].score == pytest.approx(alone.score)
+    # 20 ms of the voice reach into the windows before and after: too little to be judged.
+    wave = np.concatenate([silence[: 3 * 16_000 - 320], voice, silence])
+    verdict = predictor.judge(Audio(wave, len(wave) / 16_000, 16_000, 1, "array"))
+    judged = [window for window in verdict.windows if window.judged]
+    assert len(verdict.windows) > 20 and 1 <= len(judged) <= 3
+    assert verdict.score == pytest.approx(np.mean([window.score for window in judged]), abs=1e-5)
+    click = silence.copy()
+    click[100_000:100_200] = 0.5
+    verdict = predictor.judge(Audio(click, 30.0, 16_000, 1, "array"))
+    (judged,) = (window for window in verdict.windows if window.judged)
+    assert judged.score == pytest.approx(verdict.score) and "mostly_silence" in {
+        warning.code for warning in verdict.warnings
+    }
 
 
 def test_windows_cover_the_clip(predictor):
@@ -154,6 +216,17 @@ def test_a_different_passage_is_told_of():
     assert not _mixed(windows_of(0.1, 0.95, 0.1, 0.95), called=0)  # never two in a row
     assert not _mixed(windows_of(0.9, None, 0.9), called=0)
     assert _mixed(windows_of(0.9, 0.1, 0.05), called=1)[0].sentence.count("real") == 1
+
+
+def test_the_first_stretch_that_is_long_and_sure_enough():
+    timeline = windows_of(0.7, 0.1, 0.7, 0.8, 0.9, 0.1, 0.95, 0.95)
+    assert other_stretch(timeline, 0) == (6, 7)
+    assert other_stretch(timeline, 0, probability=0.7) == (2, 4)
+    assert other_stretch(timeline, 0, probability=0.9, windows=1) == (4, 4)
+    assert other_stretch(timeline, 0, probability=0.6, windows=4) is None
+    assert other_stretch(timeline, 1, probability=0.9, windows=1) == (1, 1)
+    assert other_stretch([], 0) is None
+    assert other_stretch(windows_of(None, 0.9, 0.9, None), 0) == (1, 2)
 
 
 def test_a_checkpoint_without_a_bank_is_refused(made_checkpoint):

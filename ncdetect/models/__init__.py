@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 from ncdetect.models.base import Detector, Output
 from ncdetect.models.convnext import convnext
+from ncdetect.models.listener import listener, small_listener
 from ncdetect.models.resnet import resnet18b, tiny_resnet
 
 MODELS: dict[str, Callable[[], Detector]] = {
     "resnet18b": resnet18b,
     "convnext": convnext,
     "tiny-resnet": tiny_resnet,
+    "listener": listener,
+    "small-listener": small_listener,
 }
 
 

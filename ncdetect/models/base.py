@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ncdetect.compression import Stored
+
 
 class Output(NamedTuple):
     """What a detector says of a batch of clips."""
@@ -36,6 +38,10 @@ class Detector(nn.Module):
         self.head = nn.Linear(embedding_dim, 1)
         self.embedding_dim = embedding_dim
         self.feature_augment: nn.Module | None = None
+        self.stored: Stored = "float32"
+        """Precision of the weights in a checkpoint."""
+        self.pretrained: tuple[str, ...] = ()
+        """Prefixes of the parameters that come pretrained, which training may treat with more care."""
 
     def embed(self, wave: Tensor) -> Tensor:
         """Penultimate embeddings of waveforms at 16 kHz, (B, T) -> (B, D)."""

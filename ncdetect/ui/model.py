@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ncdetect.predictor import Predictor
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
-NAME = "tiny"
+NAME = "listener"
 _guard = threading.Lock()
 
 

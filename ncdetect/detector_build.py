@@ -1,0 +1,244 @@
+"""From the series of changes to what ships: `checkpoints/listener` and `checkpoints/tiny`.
+
+statistics of every train and dev clip -> the series -> for each of the two the change that validates best
+-> trained with three seeds; the one with the least dev loss ships -> its figures on eval and wild
+"""
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from ncdetect import (
+    abstention,
+    build,
+    cards,
+    detector_study,
+    detector_words,
+    listening,
+    pipeline,
+    training,
+)  # fmt: skip
+from ncdetect.abstention import Report
+from ncdetect.audio import SAMPLE_RATE
+from ncdetect.checkpoint import CHECKPOINTS, TrainedDetector
+from ncdetect.detector_study import DEV, SERIES, Change, Place
+from ncdetect.experiments import decoded, open_data
+from ncdetect.features import FeatureWindows, computed
+from ncdetect.labels import Label
+from ncdetect.listening import CLEAN
+from ncdetect.loading import Waves, WindowBatches
+from ncdetect.models import Detector
+from ncdetect.pipeline import Data, Figures
+from ncdetect.predictor import Predictor
+from ncdetect.training import Embedded, Progress
+
+log = logging.getLogger(__name__)
+
+SHIPPED = {"listener": ("listener", "listener"), "tiny": ("small-listener", "small")}
+"""By checkpoint: the architecture, and the part of the statistics that it hears."""
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A finished checkpoint and how its seeds did."""
+
+    name: str
+    change: Change
+    trained: TrainedDetector
+    figures: dict[int, list[Figures]]
+    """By seed, on eval of the training corpora and on wild."""
+    dev_losses: dict[int, float]
+    seed: int
+    """Of the one that ships."""
+    told: dict[str, Report]
+    """By set of clips (eval of the training corpora, then the others): what the verdicts came to."""
+    sources: dict[str, float]
+    """How well the corpus of an eval real can be read: by training on clean clips alone, and as shipped."""
+
+
+def statistics(place: Place, weights: Path, precision: str, progress: Progress) -> None:
+    """What the encoders make of each train and dev clip, in each copy; at once where that is done."""
+    manifest = detector_study.clips(place.data)
+    detector = listening.encoders("listener", weights)
+    waves = decoded(place.data).subset(manifest)
+    listening.statistics(detector, waves, place.work / "statistics", precision=precision, progress=progress)
+
+
+def run(
+    place: Place,
+    weights: Path,
+    out: Path = CHECKPOINTS,
+    results: Path = Path("assets/results"),
+    examples: Path | None = None,
+    precision: str = "auto",
+    progress: Progress = pipeline.no_progress,
+    say: Callable[[str], None] = log.info,
+) -> list[Shipped]:
+    """Run the whole chain, or what of it is not yet done.
+
+    Raises:
+        FileNotFoundError: If the encoders' weights are not there.
+        ValueError: If the data lacks a corpus or a split.
+    """
+    statistics(place, weights, precision, progress)
+    found = detector_study.series(place, SERIES, say)
+    rows = {name: detector_study.summary(by_fold) for name, by_fold in found.items()}
+    shipped = []
+    for name, (model, part) in SHIPPED.items():
+        fitting = [change for change in SERIES if change.part == part and change.may_ship]
+        best = min(fitting, key=lambda change: rows[change.name]["eer_validation"])
+        say(f"{name}: {best.name} validates best")
+        held_out = _held_out(place, found[best.name])
+        shipped.append(_ship(place, weights, name, model, part, best, held_out, examples, say))
+    detector_words.write(SERIES, rows, shipped, results)
+    for entry in shipped:
+        validation = rows[entry.change.name]["eer_validation"]
+        entry.trained.card = cards.listener_card(entry, validation, (), open_data(place.data))
+        entry.trained.save(out / entry.name)
+    return shipped
+
+
+def _held_out(place: Place, by_fold: Mapping[str, Sequence[Mapping]]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels of clips by probes trained without their corpus, or without their voices."""
+    manifest = detector_study.clips(place.data)
+    scores, labels = [], []
+    for fold, (_, judged) in detector_study.folds(manifest).items():
+        if fold != DEV:
+            scores.append(by_fold[fold][0]["scores"])
+            labels.append(manifest.labels[judged])
+    return np.concatenate(scores), np.concatenate(labels)
+
+
+def source_accuracy(
+    known: Embedded, known_corpora: Sequence[str], judged: Embedded, judged_corpora: Sequence[str]
+) -> float:
+    """How well a linear probe reads from embeddings of reals which corpus they are of, as balanced accuracy.
+
+    Chance is one over the number of corpora. A detector needs no such knowledge; where it has it, it may
+    tell sources instead of voices.
+
+    Args:
+        known: Clips of both classes to learn from; fakes are left out.
+        known_corpora: Of each.
+        judged: Clips to read.
+        judged_corpora: Of each.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    parts = []
+    for seen, corpora in ((known, known_corpora), (judged, judged_corpora)):
+        reals = seen.labels == Label.REAL
+        parts.append((seen.embeddings[reals], np.asarray(corpora)[reals]))
+    reader = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
+    reader.fit(*parts[0])
+    return float(balanced_accuracy_score(parts[1][1], reader.predict(parts[1][0])))
+
+
+class Heard:
+    """Embeds clips by what the encoders made of them: of train and dev clips that is known."""
+
+    def __init__(self, place: Place, part: str, folder: Path):
+        """Take where the statistics are, and a folder for those of other clips."""
+        self.known = {clip.path: row for row, clip in enumerate(detector_study.clips(place.data))}
+        self.pooled, self.folder = detector_study.statistics(place.work, CLEAN, part), folder
+
+    def __call__(self, detector: Detector, waves: Waves) -> Embedded:
+        """Embeddings and scores, as `pipeline.embed_manifest` gives them."""
+        top = Detector(nn.Identity(), detector.backbone[1], detector.embedding_dim)
+        top.head = detector.head
+        return self.by(top, detector, waves)
+
+    def by(self, top: Detector, detector: Detector, waves: Waves) -> Embedded:
+        """The same by another top, one that reads statistics."""
+        paths = [clip.path for clip in waves.manifest]
+        if set(paths) <= self.known.keys():
+            return listening.judged(top, self.pooled, [self.known[path] for path in paths])
+        name = hashlib.sha256("\n".join(paths).encode()).hexdigest()[:16]
+        encoders = nn.Sequential(detector.frontend, detector.backbone[0]).eval()
+        found = computed(encoders, WindowBatches(waves), self.folder / f"{name}.npy")
+        return training.embed(top.eval(), FeatureWindows(found))
+
+
+def _ship(
+    place: Place,
+    weights: Path,
+    name: str,
+    model: str,
+    part: str,
+    change: Change,
+    held_out: tuple[np.ndarray, np.ndarray],
+    examples: Path | None,
+    say: Callable[[str], None],
+) -> Shipped:
+    """Train with each seed, measure each, and take the one with the least dev loss."""
+    manifest, waves = detector_study.clips(place.data), decoded(place.data)
+    everything = open_data(place.data)
+    train_rows, dev_rows = detector_study.folds(manifest)[DEV]
+    train, dev = manifest.select(split="train"), manifest.select(split="dev")
+    corpora = sorted({clip.corpus for clip in manifest})
+    tests = [everything.select(corpus=corpora, split="eval")]
+    tests += [
+        everything.select(corpus=corpus, split="eval")
+        for corpus in sorted({clip.corpus for clip in everything} - set(corpora))
+    ]
+    heard = Heard(place, part, place.work / "heard" / name)
+    tops, fits = {}, {}
+    for seed in range(SEEDS):
+        folder = place.work / "shipped" / f"{name}-seed{seed}"
+        tops[seed], fits[seed], _ = detector_study.fitted(place, change, train_rows, dev_rows, seed, folder)
+    losses = {seed: fit.best.dev_loss for seed, fit in fits.items()}
+    best = min(losses, key=losses.__getitem__)
+    made, figures = {}, {}
+    for seed, fit in fits.items():
+        data = Data(change.probe.batch_size, change.probe.balance, change.probe.epoch_clips, augment=True)
+        recipe = dataclasses.replace(change.probe.recipe, seed=seed)
+        made[seed] = pipeline.finish(
+            model, listening.assembled(model, weights, tops[seed]), waves.subset(train), waves.subset(dev),
+            pipeline.training_facts(train, change.name, fit, recipe, data) | {"what": change.what},
+            examples=build.example_waves(examples) if examples else None,
+            maps=seed == best, held_out=held_out, embed=heard,
+        )  # fmt: skip
+        figures[seed] = [
+            entry
+            for test in tests
+            for entry in pipeline.evaluate(
+                made[seed], waves.subset(test), heard(made[seed].detector, waves.subset(test))
+            )
+        ]
+        say(f"{name} seed {seed}: " + ", ".join(f"{e.clips} {e.eer.value:.1%}" for e in figures[seed]))
+    trained = made[best]
+    agreement = pipeline.agreement(trained, heard(trained.detector, waves.subset(tests[0])))
+    trained.config = dataclasses.replace(
+        trained.config, training=trained.config.training | {"agreement": agreement}
+    )
+    start = next(entry for entry in SERIES if entry.part == part and entry.probe.copies == (CLEAN,))
+    plain, _, _ = detector_study.fitted(
+        place, start, train_rows, dev_rows, 0, place.work / "runs" / f"{start.name}-{DEV}-seed0" / "fit"
+    )
+    sources = {}
+    for told_name, top in ((start.name, plain), (change.name, tops[best])):
+        seen = [heard.by(top, trained.detector, waves.subset(part)) for part in (train, tests[0])]
+        names = [[clip.corpus for clip in part] for part in (train, tests[0])]
+        sources[told_name] = source_accuracy(seen[0], names[0], seen[1], names[1])
+    predictor = Predictor(trained, name)
+    told = {
+        clips: abstention.report(
+            [predictor.check((SAMPLE_RATE, waves.subset(test)[row])).verdict for row in range(len(test))],
+            test.labels,
+        )
+        for clips, test in zip(("eval", *(test.clips[0].corpus for test in tests[1:])), tests, strict=True)
+    }
+    for clips, entry in told.items():
+        say(f"{name} on {clips}: {entry.decided:.1%} decided, {entry.accuracy:.1%} of them rightly, "
+            f"{entry.false_alarm:.1%} of the decided reals called fake")  # fmt: skip
+    return Shipped(name, change, trained, figures, losses, best, told, sources)

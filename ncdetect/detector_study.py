@@ -1,0 +1,276 @@
+"""The series of measured changes behind `listener` and `tiny`: `assets/results/detector.csv`.
+
+Every change is judged on clips that its training has not seen anything like: with one corpus left out
+(trained on the other three, judged on its train and dev clips), with a quarter of the generators and speakers
+left out, and on dev; each as the clips are and with several damages at once. Eval and wild have no part in
+it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ncdetect import listening, metrics, rules
+from ncdetect.corpora import Manifest
+from ncdetect.experiments import open_data, training_corpora
+from ncdetect.features import Features
+from ncdetect.labels import Label
+from ncdetect.listening import CLEAN, Probe
+from ncdetect.models import Detector
+from ncdetect.pipeline import group_of
+from ncdetect.rules import Budget
+from ncdetect.sampling import Threshold
+from ncdetect.training import Fit
+
+log = logging.getLogger(__name__)
+
+DAMAGED = "mixed"
+GENERATORS, DEV = "generators", "dev"
+HELD_OUT_GROUPS = 4
+"""One in so many generators and speakers is left out in the fold `generators`."""
+PARTS = {"listener": (0, 7152), "whisper": (0, 2304), "distillmos": (2304, 7152), "small": (2304, 5952)}
+"""Columns of the pooled statistics: what is heard."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row of the series."""
+
+    name: str
+    what: str
+    why: str
+    part: str = "listener"
+    probe: Probe = Probe()
+    without: str = ""
+    """A corpus that is not trained on."""
+    rule: str = ""
+    """Half of the train clips of each corpus and class are kept by this rule, in the embedding of the probe
+    that was trained on all of them; empty keeps all."""
+
+    @property
+    def may_ship(self) -> bool:
+        """Whether it is a detector of the usual width, trained on whole corpora."""
+        return not self.rule and self.probe.embedding_dim == Probe.embedding_dim
+
+
+def _with(**changes: object) -> Probe:
+    return dataclasses.replace(Probe(), **changes)
+
+
+CLEAN_ONLY = _with(copies=(CLEAN,))
+SERIES = (
+    Change("whisper", "Whisper tiny.en, three layers", "start: a frozen encoder", "whisper", CLEAN_ONLY),
+    Change("distillmos", "DistillMOS, seven layers", "the other encoder", "distillmos", CLEAN_ONLY),
+    Change("small", "DistillMOS, four layers", "what fits under 4 MB", "small", CLEAN_ONLY),
+    Change("both", "Whisper and DistillMOS", "they hear different things", probe=CLEAN_ONLY),
+    Change("coded", "both, and a coded copy of each clip", "MP3, AAC, Opus and others hide and add traces",
+           probe=_with(copies=(CLEAN, "coded"))),
+    Change("phone", "both, and a copy by telephone", "telephone speech in the corpora is nearly all real",
+           probe=_with(copies=(CLEAN, "phone"))),
+    Change("noisy", "both, and a noisy, reverberant copy", "clean is not the same as synthetic",
+           probe=_with(copies=(CLEAN, "noisy"))),
+    Change("damaged", "both, and a copy with several damages", "all of it at once",
+           probe=_with(copies=(CLEAN, "mixed"))),
+    Change("all-copies", "both, all four damaged copies", "each of them"),
+    Change("mostly-damaged", "all copies, a fifth of the draws clean", "more damage",
+           probe=_with(clean=0.2)),
+    Change("no-vocoded", "all copies, without `vocoded`", "re-synthesised speech is hardest to tell",
+           without="vocoded"),
+    Change("no-neural", "all copies, without `neural`", "which corpora count", without="neural"),
+    Change("no-engines", "all copies, without `engines`", "which corpora count", without="engines"),
+    Change("no-cloned", "all copies, without `cloned`", "which corpora count", without="cloned"),
+    Change("corpora-equal", "all copies, each corpus equally often", "`cloned` is half of the clips",
+           probe=_with(balance="corpus")),
+    Change("bce", "all copies, labels not smoothed", "the loss", probe=_with(loss="bce")),
+    Change("focal", "all copies, focal loss", "the loss", probe=_with(loss="focal")),
+    Change("contrastive", "all copies, supervised contrast added", "the loss",
+           probe=_with(loss="contrastive")),
+    Change("no-average", "all copies, weights not averaged", "does averaging help",
+           probe=_with(recipe=dataclasses.replace(Probe().recipe, average=0.0))),
+    Change("wide", "all copies, a 512-d embedding", "more room above the encoders",
+           probe=_with(embedding_dim=512)),
+    Change("dropout", "all copies, dropout 0.6", "few clips, many statistics", probe=_with(dropout=0.6)),
+    Change("random-half", "all copies of half of the clips, drawn blindly", "what half costs", rule="random"),
+    Change("algorithm-1-half", "all copies of the half nearest to its class mean", "does NC sampling help",
+           rule="algorithm-1"),
+    Change("algorithm-2-half", "all copies of half of the clips by Algorithm 2", "does NC sampling help",
+           rule="algorithm-2"),
+    Change("small-all-copies", "DistillMOS, four layers, all copies", "the tiny model", "small"),
+    Change("small-dropout", "the same, dropout 0.6", "the tiny model", "small", _with(dropout=0.6)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the study finds and keeps things."""
+
+    data: Path
+    work: Path
+    """Holds `statistics/` and a folder for each run."""
+    seeds: int = 1
+    jobs: int = 1
+
+
+@cache
+def clips(data: Path) -> Manifest:
+    """Train and dev clips of the corpora that may be trained on."""
+    manifest = open_data(data)
+    return manifest.select(corpus=training_corpora(manifest), split=["train", "dev"])
+
+
+@cache
+def _statistics(work: Path, copy: str) -> Features:
+    return Features.read(work / "statistics" / f"{copy}.npy")
+
+
+def statistics(work: Path, copy: str, part: str) -> Features:
+    """Those of all clips in a copy, of a part of the encoders (a key of PARTS)."""
+    whole, (start, end) = _statistics(work, copy), PARTS[part]
+    return dataclasses.replace(whole, values=whole.values[:, start:end])
+
+
+def folds(manifest: Manifest) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Rows to train on and rows to judge, by name of what is left out.
+
+    Args:
+        manifest: Train and dev clips of the corpora that may be trained on.
+    """
+    corpus = np.array([clip.corpus for clip in manifest])
+    split = np.array([clip.split for clip in manifest])
+    train = split == "train"
+    apart = np.array([_number(group_of(clip)) % HELD_OUT_GROUPS == 0 for clip in manifest])
+    made = {name: (train & (corpus != name), corpus == name) for name in sorted(set(corpus))}
+    made |= {GENERATORS: (train & ~apart, apart), DEV: (train, ~train)}
+    return {name: (np.flatnonzero(a), np.flatnonzero(b)) for name, (a, b) in made.items()}
+
+
+def _number(group: str) -> int:
+    """Of a generator or speaker, the same everywhere."""
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big")
+
+
+def run(place: Place, change: Change, fold: str, seed: int) -> dict[str, object]:
+    """Train on a fold and judge what was left out, or read how that went.
+
+    Returns:
+        `clean` and `damaged`: EER on the clips left out; `scores` and `scores_damaged` of these clips;
+        `seconds`.
+    """
+    folder = place.work / "runs" / f"{change.name}-{fold}-seed{seed}"
+    file = folder / "result.json"
+    described = json.dumps(dataclasses.asdict(change), sort_keys=True)
+    if file.exists():
+        found = json.loads(file.read_text("utf-8"))
+        if found["change"] == described:
+            return found
+    started = time.perf_counter()
+    manifest = clips(place.data)
+    train, judged = folds(manifest)[fold]
+    train = np.array([row for row in train if manifest.clips[row].corpus != change.without])
+    top, _, pooled = fitted(place, change, train, judged, seed, folder / "fit")
+    scores = {
+        name: listening.judged(top, pooled[copy], judged).scores
+        for name, copy in (("clean", CLEAN), ("damaged", DAMAGED))
+    }
+    labels = manifest.labels[judged]
+    found = {
+        "change": described,
+        "clean": metrics.eer_roc(scores["clean"], labels),
+        "damaged": metrics.eer_roc(scores["damaged"], labels),
+        "seconds": time.perf_counter() - started,
+        "scores": [round(float(score), 4) for score in scores["clean"]],
+        "scores_damaged": [round(float(score), 4) for score in scores["damaged"]],
+    }
+    file.write_text(json.dumps(found), "utf-8")
+    return found
+
+
+def fitted(
+    place: Place, change: Change, train: np.ndarray, dev: np.ndarray, seed: int, folder: Path
+) -> tuple[Detector, Fit, dict[str, Features]]:
+    """A detector whose top is trained on some rows, how that went, and the statistics that it reads."""
+    manifest = clips(place.data)
+    pooled = {
+        copy: statistics(place.work, copy, change.part) for copy in {*change.probe.copies, CLEAN, DAMAGED}
+    }
+    setting = dataclasses.replace(change.probe, recipe=dataclasses.replace(change.probe.recipe, seed=seed))
+    if change.rule:
+        whole, _ = listening.probe(pooled, manifest, train, dev, setting, folder / "all")
+        train = _half(whole, pooled[CLEAN], manifest, train, change.rule, seed)
+    top, fit = listening.probe(pooled, manifest, train, dev, setting, folder)
+    return top, fit, pooled
+
+
+def _half(
+    top: Detector, pooled: Features, manifest: Manifest, train: np.ndarray, rule: str, seed: int
+) -> np.ndarray:
+    """Rows that a rule keeps of each corpus, half of each class."""
+    seen = listening.judged(top, pooled, train)
+    own_clips = [manifest.clips[row] for row in train]
+    corpus = np.array([clip.corpus for clip in own_clips])
+    kept = []
+    for name in sorted(set(corpus)):
+        own = np.flatnonzero(corpus == name)
+        pool = rules.Pool(
+            seen.embeddings[own], seen.scores[own], seen.labels[own],
+            [own_clips[row].path for row in own], [own_clips[row].generator for row in own],
+        )  # fmt: skip
+        picked = rules.choose(pool, rule, Budget(Threshold(rate=0.5), Threshold(rate=0.5)), seed)
+        kept += [train[own[row]] for label in Label for row in picked[label].rows]
+    return np.sort(np.array(kept))
+
+
+def series(
+    place: Place, changes: Sequence[Change] = SERIES, say: Callable[[str], None] = log.info
+) -> dict[str, dict[str, list[dict[str, object]]]]:
+    """Run every change on every fold with every seed; what is done is read.
+
+    Returns:
+        By change and fold, the runs in the order of their seeds.
+    """
+    tasks = [
+        (place, change, fold, seed)
+        for change in changes
+        for fold in folds(clips(place.data))
+        for seed in range(place.seeds)
+    ]
+    found: dict[str, dict[str, list[dict[str, object]]]] = {}
+    with ProcessPoolExecutor(place.jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for (_, change, fold, _), result in zip(tasks, pool.map(run, *zip(*tasks, strict=True)), strict=True):
+            found.setdefault(change.name, {}).setdefault(fold, []).append(result)
+            if fold == DEV:
+                row = summary(found[change.name])
+                say(
+                    ", ".join(f"{key} {value:.1%}" for key, value in row.items() if "eer" in key)
+                    + f": {change.name}"
+                )
+    return found
+
+
+def summary(by_fold: Mapping[str, Sequence[Mapping[str, object]]]) -> dict[str, float]:
+    """Equal error rates of a change, means over its seeds, and the mean over the folds that decides."""
+    row: dict[str, float] = {}
+    for kind in ("clean", "damaged"):
+        means = {fold: float(np.mean([run[kind] for run in runs])) for fold, runs in by_fold.items()}
+        end = "" if kind == "clean" else "_damaged"
+        if kind == "clean":
+            row |= {f"eer_{fold}": value for fold, value in means.items()}
+        corpora = [value for fold, value in means.items() if fold not in (GENERATORS, DEV)]
+        row[f"eer_corpora{end}"] = float(np.mean(corpora))
+        row[f"eer_known{end}"] = (means[GENERATORS] + means[DEV]) / 2
+    row["eer_validation"] = float(
+        np.mean([row[f"eer_{name}{end}"] for name in ("corpora", "known") for end in ("", "_damaged")])
+    )
+    row["seconds"] = float(np.mean([run["seconds"] for runs in by_fold.values() for run in runs]))
+    return row

@@ -1,0 +1,126 @@
+"""Detectors on pretrained encoders: `listener` has Whisper and DistillMOS, `small-listener` the latter.
+
+The hidden states of Whisper tiny.en's first layers and of DistillMOS are pooled over time (mean and deviation
+of every layer) and projected to the embedding. The encoders' convolutions, and Whisper's first layer, are the
+front end and stay as they were pretrained; the layers above may be fine-tuned.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ncdetect.compression import Stored
+from ncdetect.encoders import WhisperEncoder
+from ncdetect.encoders.distillmos import FEATURES, Convolutions, Transformer
+from ncdetect.models.base import Detector, Dropout
+
+WIDTH, HEADS = 384, 6
+"""Of Whisper tiny.en."""
+MOS_WIDTH, MOS_HEADS = 200, 8
+FROZEN_LAYERS = 1
+"""Whisper's layers in the front end."""
+LIMIT = 6.0
+"""Standardised statistics are clipped here: one strange value must not outvote all others."""
+
+
+class ListenerFrontEnd(nn.Module):
+    """The encoders' lower parts: (B, T) -> (B, F, L), 50 frames a second, each clip at the same peak.
+
+    F is 384 (Whisper's convolutions and first layer), where it is heard, and 1,024 (of DistillMOS).
+    """
+
+    def __init__(self, whisper: bool):
+        """Build it with fresh weights, with or without Whisper."""
+        super().__init__()
+        self.whisper = WhisperEncoder(WIDTH, FROZEN_LAYERS, HEADS) if whisper else None
+        self.mos = Convolutions()
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """Features of waveforms at 16 kHz."""
+        wave = wave * (0.95 / wave.abs().amax(dim=1, keepdim=True).clamp_min(1e-5))
+        parts = [self.mos(wave)]
+        if self.whisper is not None:
+            parts.insert(0, self.whisper(wave)[-1])
+        return torch.cat(parts, dim=2).transpose(1, 2)  # (B, L, F) -> (B, F, L)
+
+
+class Pooling(nn.Module):
+    """The encoders' upper layers and the statistics of every hidden state: (B, F, L) -> (B, `size`)."""
+
+    def __init__(self, whisper_layers: int, mos_layers: int):
+        """Build it with fresh weights.
+
+        Args:
+            whisper_layers: Of Whisper, those of the front end included; 0 where it is not heard.
+            mos_layers: Of DistillMOS's seven.
+        """
+        super().__init__()
+        upper = max(0, whisper_layers - FROZEN_LAYERS)
+        self.width = WIDTH if whisper_layers else 0
+        self.whisper = WhisperEncoder(WIDTH, upper, HEADS).layers
+        self.mos = Transformer(MOS_WIDTH, mos_layers, MOS_HEADS)
+        self.size = 2 * (self.width * (upper + 1) + FEATURES + MOS_WIDTH * mos_layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Mean and deviation over time of Whisper's states, the convolutions and DistillMOS's layers."""
+        heard, judged = features.transpose(1, 2).split([self.width, FEATURES], dim=2)
+        states = []
+        if self.width:
+            states.append(heard)
+            for layer in self.whisper:
+                states.append(layer(states[-1]))
+        states += [judged, *self.mos(judged)]
+        moments = [torch.cat([x.float().mean(1), x.float().std(1)], dim=1) for x in states]
+        return torch.cat(moments, dim=1)
+
+
+class Projection(nn.Module):
+    """Pooled statistics to embeddings: standardised, one linear layer, batch normalisation, ReLU."""
+
+    def __init__(self, size: int, embedding_dim: int, dropout: float):
+        """Build it; `standardise_on` sets the scale of the statistics, `dropout` is in [0, 1)."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("deviation", torch.ones(size))
+        self.dropout = Dropout(dropout)
+        self.linear = nn.Linear(size, embedding_dim)
+        self.norm = nn.BatchNorm1d(embedding_dim)
+
+    def standardise_on(self, pooled: Tensor) -> None:
+        """Take the scale of statistics (N, `size`) of training clips."""
+        self.mean.copy_(pooled.mean(0))
+        self.deviation.copy_(pooled.std(0).clamp_min(1e-4))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, `size`) -> (B, D), non-negative."""
+        standard = ((pooled - self.mean) / self.deviation).clamp(-LIMIT, LIMIT)
+        return F.relu(self.norm(self.linear(self.dropout(standard))))
+
+
+class ListenerBackbone(nn.Sequential):
+    """Pooling, then projection: (B, F, L) -> (B, D)."""
+
+    def __init__(self, whisper_layers: int, mos_layers: int, embedding_dim: int, dropout: float):
+        """Build it with fresh weights; see `Pooling` and `Projection`."""
+        pooling = Pooling(whisper_layers, mos_layers)
+        super().__init__(pooling, Projection(pooling.size, embedding_dim, dropout))
+
+
+def _detector(
+    whisper_layers: int, mos_layers: int, embedding_dim: int, dropout: float, stored: Stored
+) -> Detector:
+    backbone = ListenerBackbone(whisper_layers, mos_layers, embedding_dim, dropout)
+    detector = Detector(ListenerFrontEnd(whisper_layers > 0), backbone, embedding_dim)
+    detector.stored = stored
+    detector.pretrained = ("frontend.", "backbone.0.")
+    return detector
+
+
+def listener(dropout: float = 0.3) -> Detector:
+    """Three layers of Whisper tiny.en and all of DistillMOS, 128-d embedding, 11 M parameters."""
+    return _detector(3, 7, 128, dropout, "int8")
+
+
+def small_listener(dropout: float = 0.3) -> Detector:
+    """Four layers of DistillMOS, 128-d embedding, 3.6 M parameters."""
+    return _detector(0, 4, 128, dropout, "int8")
