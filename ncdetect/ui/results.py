@@ -24,7 +24,7 @@ from ncdetect.findings_words import (
     share_words,
     title,
 )
-from ncdetect.ui import model
+from ncdetect.ui import model, shipped
 from ncdetect.ui.private import Uploads
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,15 @@ def load() -> dict[int, list[Row] | None]:
             log.exception("the table of experiment %s cannot be shown", number)
             found[number] = None
     return found
+
+
+def detectors() -> list[Row] | None:
+    """The rows of `detector.csv`; None where it is missing or damaged."""
+    try:
+        return read_csv(FOLDER / "detector.csv")
+    except (OSError, ValueError):
+        log.warning("detector.csv cannot be shown")
+        return None
 
 
 def file_of(number: int) -> Path:
@@ -289,7 +298,7 @@ def weaknesses(rows: Sequence[Row] | None) -> str:
     top = max(LEAST_SCALE, *(number_of(row, "eer_high") or float(row["eer"]) for row in tests))
     lines = "".join(_weak_line(row, top) for row in tests)
     return (
-        '<section class="nc-card nc-result nc-weak"><h3>What it is bad at</h3>'
+        '<section class="nc-card nc-result nc-weak"><h3>What the small ResNet is bad at</h3>'
         f'<p class="nc-lead">{_text(findings_rules.weakness(rows or []))}</p>'
         '<div class="nc-scroll" tabindex="0" role="region" aria-label="Error rate by test set"><table>'
         "<caption>Error rate (EER) in % with 95 % interval, most mistakes first; the dashed line is "
@@ -348,7 +357,7 @@ def build(_: Uploads) -> None:
     found = load()
     told = headlines(found)
     cards = "".join(section(number, found[number], told) for number in TITLES)
-    sections = [header(found), weaknesses(found[4]), cards]
+    sections = [header(found), shipped.section(detectors()), weaknesses(found[4]), cards]
     gr.HTML(
         '<div class="nc-results">' + "".join(sections) + "</div>", apply_default_css=False, elem_id="results"
     )
