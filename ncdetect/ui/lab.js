@@ -2,7 +2,7 @@
 (() => {
   const nc = window.ncdetect;
   const WORDS = ["real", "fake"];
-  const TOP = 12, REST_MS = 220, SLOW_MS = 350, MOST_SEED = 999;
+  const TOP = 12, REST_MS = 220, SLOW_MS = 350, RETRIES = 3, MOST_SEED = 999;
   const [KEPT_REAL, KEPT_FAKE, RING] = [3, 4, 5];
   const tidy = (value) => Number(value.toPrecision(12));
 
@@ -188,25 +188,37 @@
       if (whole) again = "whole";
       if (asking) return;
       asking = true;
+      let failures = 0;
       try {
         while (again) {
           const all = again === "whole", asked = current;
           again = false;
-          const slow = setTimeout(() => {
-            note.textContent = "Choosing … this rule takes some seconds when it meets a collection for the first time.";
-            lab.classList.add("nc-waiting");
-          }, SLOW_MS);
-          const answer = await server.keep(request());
-          clearTimeout(slow);
-          const waited = lab.classList.contains("nc-waiting");
-          lab.classList.remove("nc-waiting");
-          if (asked !== current) { again = "whole"; continue; }
-          if (answer.error) { note.textContent = `That cannot be chosen: ${answer.error}`; continue; }
-          found = current.found = answer;
-          if (all) fill();
-          await show(all || waited);
+          try { await choose(all, asked); } catch (error) {
+            // A lost answer must not leave the page with what was asked before.
+            if (++failures > RETRIES) throw error;
+            again = all || again === "whole" ? "whole" : "rows";
+            await new Promise((resolve) => setTimeout(resolve, REST_MS));
+          }
         }
       } finally { asking = false; }
+    };
+
+    const choose = async (all, asked) => {
+      const slow = setTimeout(() => {
+        note.textContent = "Choosing … this rule takes some seconds when it meets a collection for the first time.";
+        lab.classList.add("nc-waiting");
+      }, SLOW_MS);
+      let answer, waited;
+      try { answer = await server.keep(request()); } finally {
+        clearTimeout(slow);
+        waited = lab.classList.contains("nc-waiting");
+        lab.classList.remove("nc-waiting");
+      }
+      if (asked !== current) { again = "whole"; return; }
+      if (answer.error) { note.textContent = `That cannot be chosen: ${answer.error}`; return; }
+      found = current.found = answer;
+      if (all) fill();
+      await show(all || waited);
     };
 
     const turn = (kind) => {

@@ -145,6 +145,23 @@ def test_the_clusters_of_algorithm_2_are_told_and_ringed(lab_page):
     page.locator(".nc-overlap").wait_for(state="hidden")
 
 
+def test_a_lost_answer_is_asked_for_again(lab_page):
+    page, lost = lab_page, []
+
+    def lose(route):
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route.request.url)
+            route.fulfill(content_type="application/json", body="{")  # cut off on the way
+
+    page.route(lambda url: "component_server" in url, lose)
+    page.get_by_label("Keep fake clips", exact=True).focus()
+    page.keyboard.press("Home")
+    wait_drawn(page, kept(page, "real"), 0)
+    assert lost
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_downloaded_database_is_what_is_shown(lab_page, tmp_path, whole):
     page = lab_page
