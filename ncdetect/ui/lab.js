@@ -134,8 +134,9 @@
     };
 
     const measure = async () => {
-      const asked = request(), measured = await server.measures(asked);
-      if (JSON.stringify(asked) !== JSON.stringify(request()) || measured.error) return;
+      // A collection that was opened again, or another choice, has its own measures still to come.
+      const of = found, asked = request(), measured = await server.measures(asked);
+      if (of !== found || JSON.stringify(asked) !== JSON.stringify(request()) || measured.error) return;
       for (const cell of element.querySelectorAll("[data-what]")) {
         const value = measured[cell.dataset.of] && measured[cell.dataset.of][cell.dataset.what];
         cell.textContent = Number.isFinite(value) ? value.toFixed(3) : "–";

@@ -162,6 +162,35 @@ def test_a_lost_answer_is_asked_for_again(lab_page):
     assert lost
 
 
+def test_measures_that_come_late_do_not_speak_for_a_collection_opened_again(lab_page):
+    page, held, released = lab_page, [], []
+
+    def hold(route):
+        body = route.request.post_data or ""
+        if released:
+            route.continue_()
+        elif '"measures"' in body and not held or '"keep"' in body and held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(lambda url: "component_server" in url, hold)
+    page.get_by_label("Keep fake clips", exact=True).focus()
+    page.keyboard.press("Home")
+    page.wait_for_timeout(1000)  # the measures of this choice are on their way
+    first, second = lab_corpora.names()[:2]
+    page.get_by_role("radio", name=lab_corpora.title(second), exact=True).click()
+    page.get_by_role("radio", name=lab_corpora.title(first), exact=True).click()
+    page.wait_for_timeout(500)
+    held[0].continue_()
+    page.wait_for_timeout(1500)
+    assert page.locator(".nc-lab[data-measured]").count() == 0
+    released.append(True)
+    for route in held[1:]:
+        route.continue_()
+    page.locator(".nc-lab[data-measured]").wait_for()
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_downloaded_database_is_what_is_shown(lab_page, tmp_path, whole):
     page = lab_page
