@@ -39,6 +39,7 @@
     const { rule, seed, ...start } = props.value;
     const shared = { rule, seed }, corpora = {}, settings = {};
     let current = null, found = null, map = null, restTimer = 0, asking = false, again = false, ringed = null;
+    let turned = null;  // A kind of threshold that was clicked while no answer was there to turn.
 
     const setting = () => settings[current.name];
     const request = () => ({ corpus: current.name, ...shared, ...setting() });
@@ -135,6 +136,7 @@
 
     const measure = async () => {
       // A collection that was opened again, or another choice, has its own measures still to come.
+      if (!found) return;
       const of = found, asked = request(), measured = await server.measures(asked);
       if (of !== found || JSON.stringify(asked) !== JSON.stringify(request()) || measured.error) return;
       for (const cell of element.querySelectorAll("[data-what]")) {
@@ -149,6 +151,7 @@
     };
 
     const show = async (whole) => {
+      const of = found;
       const rows = Object.fromEntries(WORDS.map((word) => [word, nc.unpack(found.rows[word])]));
       const others = nc.unpack(found.others);
       for (const word of WORDS) {
@@ -178,9 +181,14 @@
       } else {
         await map.keep({ [KEPT_REAL]: rows.real, [KEPT_FAKE]: rows.fake }, found.lines);
       }
+      if (of !== found) return;
       lab.dataset.drawn = `${found.kept.real},${found.kept.fake}`;
+      rest();
+    };
+    const rest = (failures = 0) => {
       clearTimeout(restTimer);
-      restTimer = setTimeout(() => measure().catch(() => {}), REST_MS);
+      const lost = () => { if (failures < RETRIES) rest(failures + 1); };
+      restTimer = setTimeout(() => measure().catch(lost), REST_MS);
     };
 
     // Ask for what the setting keeps; what changes while an answer is awaited is asked for after it.
@@ -191,11 +199,12 @@
       asking = true;
       let failures = 0;
       try {
-        while (again) {
+        while (again && current) {
           const all = again === "whole", asked = current;
           again = false;
           try { await choose(all, asked); } catch (error) {
             // A lost answer must not leave the page with what was asked before.
+            if (asked !== current) continue;
             if (++failures > RETRIES) throw error;
             again = all || again === "whole" ? "whole" : "rows";
             await new Promise((resolve) => setTimeout(resolve, REST_MS));
@@ -215,16 +224,18 @@
         waited = lab.classList.contains("nc-waiting");
         lab.classList.remove("nc-waiting");
       }
-      if (asked !== current) { again = "whole"; return; }
+      if (asked !== current) { again = again || (current && "whole"); return; }
       if (answer.error) { note.textContent = `That cannot be chosen: ${answer.error}`; return; }
       found = current.found = answer;
       if (all) fill();
+      if (turned) turn(turned);
       await show(all || waited);
     };
 
     const turn = (kind) => {
-      if (!current) return;
-      if (!found || (kind === "distance" && !option().dataset.distance)) {
+      turned = found ? null : kind;
+      if (!found) return;
+      if (kind === "distance" && !option().dataset.distance) {
         pressKind(setting().kind);
         return;
       }
@@ -248,7 +259,8 @@
 
     const open = async (name) => {
       note.textContent = "Loading …";
-      found = null;
+      current = found = turned = null;
+      clearTimeout(restTimer);
       delete lab.dataset.drawn;
       delete lab.dataset.measured;
       try {
@@ -276,7 +288,7 @@
         ? `${missing.length === 1 ? "One rule is" : `${missing.length} rules are`} greyed out: training left no ` +
           "records of these clips." : "";
       find(".nc-name").textContent = current.title;
-      pressKind(setting().kind);
+      pressKind(turned || setting().kind);
       training.shown(name);
       await update(true);
     };
@@ -317,6 +329,7 @@
     }
     for (const button of element.querySelectorAll("[data-all]")) {
       button.addEventListener("click", async () => {
+        if (!current) return;
         const told = find(".nc-downloaded"), whole = button.dataset.all === "yes";
         const names = [...element.querySelectorAll(".nc-corpora button")].map((each) => each.dataset.value);
         told.textContent = "Gathering the clips …";

@@ -191,6 +191,23 @@ def test_measures_that_come_late_do_not_speak_for_a_collection_opened_again(lab_
     page.locator(".nc-lab[data-measured]").wait_for()
 
 
+def test_a_click_while_a_collection_opens_is_not_lost(lab_page):
+    page, held = lab_page, []
+    page.route(
+        lambda url: "component_server" in url,
+        lambda route: held.append(route) if not held else route.continue_(),
+    )
+    page.get_by_role("radio", name=lab_corpora.title(smallest()), exact=True).click()
+    page.get_by_role("radio", name="Number").click()
+    page.wait_for_timeout(300)
+    assert held
+    held[0].continue_()
+    for word in ("real", "fake"):
+        page.locator(f".nc-slider[data-label={word}] em", has_text="%").wait_for(state="hidden")
+        type_threshold(page, word, 7)
+    wait_drawn(page, 7, 7, measured=True)
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_downloaded_database_is_what_is_shown(lab_page, tmp_path, whole):
     page = lab_page
