@@ -182,13 +182,12 @@ that folder):
 """
 
 
-def listener_card(entry: "Shipped", validation: float, robust: Sequence[str], manifest: Manifest) -> str:
+def listener_card(entry: "Shipped", validation: float, manifest: Manifest) -> str:
     """The card of a detector on pretrained encoders.
 
     Args:
         entry: What ships, with its figures.
         validation: EER of its training by validation.
-        robust: Sentences on what damages do to it; empty where that was not measured.
         manifest: All clips that trained, chose and measured.
     """
     trained, facts, config = entry.trained, entry.trained.config.training, entry.trained.config
@@ -204,7 +203,7 @@ def listener_card(entry: "Shipped", validation: float, robust: Sequence[str], ma
 # ncdetect {entry.name}: is this voice real or synthetic?
 
 Hears 3 s windows of speech at 16 kHz through {encoders} (Stahl and Gamper 2025), both published under the MIT
-licence, frozen; mean and deviation of every layer are projected to a 128-d embedding, and a linear head gives one
+licence{", the upper layers trained further here" if entry.change.tuning else ", frozen"}; mean and deviation of every layer are projected to a 128-d embedding, and a linear head gives one
 logit, higher = more fake. {sum(p.numel() for p in trained.parameters()):,} parameters, stored as
 {trained.detector.stored}. Trained on {facts["reals"]} real and {facts["fakes"]} fake clips ({entry.change.what}).
 
@@ -218,7 +217,8 @@ logit, higher = more fake. {sum(p.numel() for p in trained.parameters()):,} para
 
 - Of the corpora it knows, `{worst.clips}` is its worst: EER {_percent(worst)} %.
 {chr(10).join(f"- {told_sentence(clips, report)}" for clips, report in entry.told.items())}
-{chr(10).join(f"- {sentence}" for sentence in robust)}
+- What MP3, a telephone, noise and rooms do to its verdicts: `python -m ncdetect robustness --data DATA --checkpoint
+  {entry.name}`; of the default it is in assets/results/robustness.md.
 - It says nothing about who speaks, nor whether the words are true. Music, singing, several voices at once and clips
   under 1.5 s are outside what it learned.
 - A clip with a short synthetic passage in real speech is judged by its average; the timeline shows the passage.

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -121,15 +121,33 @@ def score(
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint; a killed run goes on from there.")],
-    model: Annotated[str, typer.Option(help="resnet18b, convnext or tiny-resnet.")] = "tiny-resnet",
+    model: Annotated[
+        str, typer.Option(help="An architecture: tiny-resnet, resnet18b, convnext, lfcc-resnet18, aasist ...")
+    ] = "tiny-resnet",
     corpus: Corpora = None,
     epochs: Annotated[int, typer.Option(help="Most epochs.")] = 100,
     patience: Annotated[int, typer.Option(help="Stop after so many epochs without a lower dev loss.")] = 10,
     learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
+    schedule: Annotated[str, typer.Option(help="constant, cosine or step (halved every 10).")] = "constant",
+    optimiser: Annotated[str, typer.Option(help="adam or adamw.")] = "adam",
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty of Adam, decay of AdamW.")] = 0.0,
     batch_size: Annotated[int, typer.Option(help="Clips in a step.")] = 32,
     epoch_clips: Annotated[int, typer.Option(help="Clips drawn in an epoch; 0: each clip once.")] = 1024,
-    balance: Annotated[str, typer.Option(help="none, class (within each corpus) or corpus.")] = "class",
+    balance: Annotated[
+        str, typer.Option(help="none, class (within each corpus), corpus or generator.")
+    ] = "class",
     augment: Annotated[bool, typer.Option(help="Noise, rooms, band limits, coding, SpecAugment.")] = False,
+    adversarial: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of clips that are perturbed against the detector.")
+    ] = 0.0,
+    adversarial_steps: Annotated[int, typer.Option(min=1, help="1 is FGSM, more are PGD.")] = 1,
+    init: Annotated[
+        str | None, typer.Option(help="Checkpoint whose weights are the first ones (same architecture).")
+    ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(min=0, help="Cross-validate on train and dev clips: so many trainings, no checkpoint."),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Of weights, batches and dropout.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
     maps: Annotated[bool, typer.Option(help="Fit the t-SNE and UMAP maps of the bank.")] = True,
@@ -138,21 +156,37 @@ def train(
 
     Defaults are the paper's recipe: binary cross-entropy, Adam 1e-3, at most 100 epochs, early stop after 10.
     """
-    from ncdetect import pipeline
+    from ncdetect import crossvalidation, pipeline
+    from ncdetect.checkpoint import TrainedDetector
     from ncdetect.layouts import open_corpus
-    from ncdetect.loading import Waves
-    from ncdetect.training import Recipe, remove_state
+    from ncdetect.loading import Balance, Waves
+    from ncdetect.training import Optimiser, Recipe, Schedule, remove_state
 
-    if balance not in ("none", "class", "corpus"):
-        raise ValueError(f"unknown balance {balance!r}; allowed: none, class, corpus")
+    for name, value, allowed in (
+        ("balance", balance, get_args(Balance)),
+        ("schedule", schedule, get_args(Schedule)),
+        ("optimiser", optimiser, get_args(Optimiser)),
+    ):
+        if value not in allowed:
+            raise ValueError(f"unknown {name} {value!r}; allowed: {', '.join(allowed)}")
     manifest = open_corpus(data).select(corpus=corpus or None)
     parts = {split: Waves(manifest.select(split=split)) for split in ("train", "dev")}
-    recipe = Recipe(epochs, patience, learning_rate, seed=seed, precision=precision)
-    draws = pipeline.Data(batch_size, balance, epoch_clips or None, augment)
+    recipe = Recipe(
+        epochs, patience, learning_rate, schedule, weight_decay=weight_decay, optimiser=optimiser, seed=seed,
+        precision=precision,
+    )  # fmt: skip
+    draws = pipeline.Data(batch_size, balance, epoch_clips or None, augment, adversarial, adversarial_steps)
+    start = TrainedDetector.from_pretrained(init).detector if init else None
+    if folds:
+        known = Waves(manifest.select(split=["train", "dev"]))
+        found = crossvalidation.run(model, known, folds, out, recipe, draws, progress_bar, start, typer.echo)
+        for line in crossvalidation.lines(found):
+            typer.echo(line)
+        return
     typer.echo(f"{model} on {len(parts['train'].manifest)} train and {len(parts['dev'].manifest)} dev clips")
     detector, fit = pipeline.train_detector(
         model, parts["train"], parts["dev"], out / "run", recipe, draws, progress_bar,
-        lambda epoch: typer.echo(pipeline.describe(epoch)),
+        lambda epoch: typer.echo(pipeline.describe(epoch)), start,
     )  # fmt: skip
     facts = pipeline.training_facts(parts["train"].manifest, "all", fit, recipe, draws)
     pipeline.finish(model, detector, parts["train"], parts["dev"], facts, maps=maps).save(out / "checkpoint")
@@ -235,6 +269,50 @@ def joined_command(
     rows = timeline.study(Predictor.from_pretrained(checkpoint), open_corpus(data), progress_bar)
     command = f"python -m ncdetect joined --data DATA --checkpoint {checkpoint}"
     for file in timeline_words.write(rows, results, command):
+        typer.echo(str(file))
+
+
+@app.command(name="compare")
+def compare_command(
+    data: Annotated[Path, typer.Option(help="Folder that is a corpus, or holds one in each of its folders.")],
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name or folder, as elsewhere; all of checkpoints/ if not given; may be given several times."
+        ),
+    ] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FILE: a further system and its CSV with columns path and score, as `score` writes."
+        ),
+    ] = None,
+    asv_scores: Annotated[
+        list[str] | None,
+        typer.Option(help="CORPUS=FILE: ASVspoof 2019's scores of a speaker verification, for min t-DCF."),
+    ] = None,
+    work: Annotated[
+        Path, typer.Option(help="Folder for what each checkpoint says; a killed run goes on there.")
+    ] = Path("build/compare"),
+    results: Annotated[Path, typer.Option(help="Folder for compare.csv and compare.md.")] = Path(
+        "assets/results"
+    ),
+) -> None:
+    """Measure all detectors on the same eval clips: error rates with intervals, costs, size, speed."""
+    from ncdetect import compare, compare_words, systems
+    from ncdetect.experiments import open_data
+
+    names = systems.shipped() if checkpoint is None else checkpoint
+    files = [compare.named_file(text) for text in scores or ()]
+    asv = {corpus: compare.read_asv(file) for corpus, file in map(compare.named_file, asv_scores or ())}
+    tests, parts = compare.eval_clips(open_data(data))
+    found = [systems.of_checkpoint(name, tests, work, progress_bar) for name in names]
+    found += [systems.of_file(name, file, tests) for name, file in files]
+    command = "python -m ncdetect compare --data DATA"
+    command += "".join(f" --checkpoint {name}" for name in checkpoint or ())
+    command += "".join(f" --scores {name}={file.name}" for name, file in files)
+    command += "".join(f" --asv-scores {corpus}=FILE" for corpus in asv)
+    for file in compare_words.write(compare.rows(found, parts, asv), results, command):
         typer.echo(str(file))
 
 
@@ -338,7 +416,7 @@ def detector_command(
     from ncdetect.detector_study import Place
 
     detector_build.run(
-        Place(data, work, seeds, jobs), weights, out, results,
+        Place(data, work, weights, seeds, jobs), out, results,
         examples if examples.is_file() else None, precision, progress_bar, typer.echo,
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from ncdetect import (
     cards,
     detector_study,
     detector_words,
+    error_groups,
     listening,
     pipeline,
     training,
@@ -27,11 +28,13 @@ from ncdetect import (
 from ncdetect.abstention import Report
 from ncdetect.audio import SAMPLE_RATE
 from ncdetect.checkpoint import CHECKPOINTS, TrainedDetector
+from ncdetect.corpora import Manifest
 from ncdetect.detector_study import DEV, SERIES, Change, Place
+from ncdetect.error_groups import Group
 from ncdetect.experiments import decoded, open_data
 from ncdetect.features import FeatureWindows, computed
 from ncdetect.labels import Label
-from ncdetect.listening import CLEAN
+from ncdetect.listening import CLEAN, Tuning
 from ncdetect.loading import Waves, WindowBatches
 from ncdetect.models import Detector
 from ncdetect.pipeline import Data, Figures
@@ -40,8 +43,8 @@ from ncdetect.training import Embedded, Progress
 
 log = logging.getLogger(__name__)
 
-SHIPPED = {"listener": ("listener", "listener"), "tiny": ("small-listener", "small")}
-"""By checkpoint: the architecture, and the part of the statistics that it hears."""
+SHIPPED = {"listener": "listener", "tiny": "small"}
+"""By checkpoint: what it hears, a key of `detector_study.MODELS`."""
 SEEDS = 3
 
 
@@ -59,21 +62,34 @@ class Shipped:
     """Of the one that ships."""
     told: dict[str, Report]
     """By set of clips (eval of the training corpora, then the others): what the verdicts came to."""
+    errors: dict[str, list[Group]]
+    """By the same sets: which clips are on the wrong side at the equal error rate."""
     sources: dict[str, float]
     """How well the corpus of an eval real can be read: by training on clean clips alone, and as shipped."""
 
 
-def statistics(place: Place, weights: Path, precision: str, progress: Progress) -> None:
-    """What the encoders make of each train and dev clip, in each copy; at once where that is done."""
+def statistics(place: Place, precision: str, progress: Progress) -> None:
+    """What the encoders make of each train and dev clip, in each copy; at once where that is done.
+
+    Statistics of every copy, and of some what the front end makes of them, for fine-tuning.
+    """
     manifest = detector_study.clips(place.data)
-    detector = listening.encoders("listener", weights)
+    detector = listening.encoders("listener", place.weights)
     waves = decoded(place.data).subset(manifest)
-    listening.statistics(detector, waves, place.work / "statistics", precision=precision, progress=progress)
+    for reader, folder, copies in (
+        (listening.pooled(detector), "statistics", tuple(listening.COPIES)),
+        (detector.frontend, "features", Tuning().copies),
+    ):
+        listening.statistics(reader, waves, place.work / folder, copies, precision, progress)
+    reals = tuple(manifest.clips[row] for row in detector_study.originals(manifest))
+    listening.made(
+        listening.pooled(detector), waves.subset(Manifest(manifest.root, reals)), place.work / "statistics",
+        (CLEAN, detector_study.DAMAGED), precision, progress,
+    )  # fmt: skip
 
 
 def run(
     place: Place,
-    weights: Path,
     out: Path = CHECKPOINTS,
     results: Path = Path("assets/results"),
     examples: Path | None = None,
@@ -87,20 +103,20 @@ def run(
         FileNotFoundError: If the encoders' weights are not there.
         ValueError: If the data lacks a corpus or a split.
     """
-    statistics(place, weights, precision, progress)
+    statistics(place, precision, progress)
     found = detector_study.series(place, SERIES, say)
     rows = {name: detector_study.summary(by_fold) for name, by_fold in found.items()}
     shipped = []
-    for name, (model, part) in SHIPPED.items():
+    for name, part in SHIPPED.items():
         fitting = [change for change in SERIES if change.part == part and change.may_ship]
         best = min(fitting, key=lambda change: rows[change.name]["eer_validation"])
         say(f"{name}: {best.name} validates best")
         held_out = _held_out(place, found[best.name])
-        shipped.append(_ship(place, weights, name, model, part, best, held_out, examples, say))
+        shipped.append(_ship(place, name, best, held_out, examples, say))
     detector_words.write(SERIES, rows, shipped, results)
     for entry in shipped:
         validation = rows[entry.change.name]["eer_validation"]
-        entry.trained.card = cards.listener_card(entry, validation, (), open_data(place.data))
+        entry.trained.card = cards.listener_card(entry, validation, open_data(place.data))
         entry.trained.save(out / entry.name)
     return shipped
 
@@ -145,16 +161,21 @@ def source_accuracy(
 
 
 class Heard:
-    """Embeds clips by what the encoders made of them: of train and dev clips that is known."""
+    """Embeds clips by what the encoders, or the front end, made of them; of train and dev that is known."""
 
-    def __init__(self, place: Place, part: str, folder: Path):
-        """Take where the statistics are, and a folder for those of other clips."""
+    def __init__(self, place: Place, change: Change):
+        """Take where things are; a change that tunes reads what the front end makes, others statistics."""
         self.known = {clip.path: row for row, clip in enumerate(detector_study.clips(place.data))}
-        self.pooled, self.folder = detector_study.statistics(place.work, CLEAN, part), folder
+        self.tuned = change.tuning is not None
+        kind = "features" if self.tuned else "statistics"
+        self.folder = place.work / "heard" / change.part / kind
+        read = detector_study.features if self.tuned else detector_study.statistics
+        self.features = read(place.work, CLEAN, change.part)
 
     def __call__(self, detector: Detector, waves: Waves) -> Embedded:
         """Embeddings and scores, as `pipeline.embed_manifest` gives them."""
-        top = Detector(nn.Identity(), detector.backbone[1], detector.embedding_dim)
+        upper = detector.backbone if self.tuned else detector.backbone[1]
+        top = Detector(nn.Identity(), upper, detector.embedding_dim)
         top.head = detector.head
         return self.by(top, detector, waves)
 
@@ -162,19 +183,16 @@ class Heard:
         """The same by another top, one that reads statistics."""
         paths = [clip.path for clip in waves.manifest]
         if set(paths) <= self.known.keys():
-            return listening.judged(top, self.pooled, [self.known[path] for path in paths])
+            return listening.judged(top, self.features, [self.known[path] for path in paths])
         name = hashlib.sha256("\n".join(paths).encode()).hexdigest()[:16]
-        encoders = nn.Sequential(detector.frontend, detector.backbone[0]).eval()
-        found = computed(encoders, WindowBatches(waves), self.folder / f"{name}.npy")
+        reader = detector.frontend.eval() if self.tuned else listening.pooled(detector)
+        found = computed(reader, WindowBatches(waves), self.folder / f"{name}.npy")
         return training.embed(top.eval(), FeatureWindows(found))
 
 
 def _ship(
     place: Place,
-    weights: Path,
     name: str,
-    model: str,
-    part: str,
     change: Change,
     held_out: tuple[np.ndarray, np.ndarray],
     examples: Path | None,
@@ -191,7 +209,8 @@ def _ship(
         everything.select(corpus=corpus, split="eval")
         for corpus in sorted({clip.corpus for clip in everything} - set(corpora))
     ]
-    heard = Heard(place, part, place.work / "heard" / name)
+    model, _ = detector_study.MODELS[change.part]
+    heard = Heard(place, change)
     tops, fits = {}, {}
     for seed in range(SEEDS):
         folder = place.work / "shipped" / f"{name}-seed{seed}"
@@ -203,7 +222,8 @@ def _ship(
         data = Data(change.probe.batch_size, change.probe.balance, change.probe.epoch_clips, augment=True)
         recipe = dataclasses.replace(change.probe.recipe, seed=seed)
         made[seed] = pipeline.finish(
-            model, listening.assembled(model, weights, tops[seed]), waves.subset(train), waves.subset(dev),
+            model, listening.assembled(model, place.weights, tops[seed]),
+            waves.subset(train), waves.subset(dev),
             pipeline.training_facts(train, change.name, fit, recipe, data) | {"what": change.what},
             examples=build.example_waves(examples) if examples else None,
             maps=seed == best, held_out=held_out, embed=heard,
@@ -221,24 +241,37 @@ def _ship(
     trained.config = dataclasses.replace(
         trained.config, training=trained.config.training | {"agreement": agreement}
     )
-    start = next(entry for entry in SERIES if entry.part == part and entry.probe.copies == (CLEAN,))
+    start = next(entry for entry in SERIES if entry.part == change.part and entry.probe.copies == (CLEAN,))
     plain, _, _ = detector_study.fitted(
         place, start, train_rows, dev_rows, 0, place.work / "runs" / f"{start.name}-{DEV}-seed0" / "fit"
     )
     sources = {}
-    for told_name, top in ((start.name, plain), (change.name, tops[best])):
-        seen = [heard.by(top, trained.detector, waves.subset(part)) for part in (train, tests[0])]
-        names = [[clip.corpus for clip in part] for part in (train, tests[0])]
-        sources[told_name] = source_accuracy(seen[0], names[0], seen[1], names[1])
+    for told_name, top, ear in (
+        (start.name, plain, Heard(place, start)),
+        (change.name, tops[best], heard),
+    ):
+        seen = [ear.by(top, trained.detector, waves.subset(part)) for part in (train, tests[0])]
+        corpora_of = [[clip.corpus for clip in part] for part in (train, tests[0])]
+        sources[told_name] = source_accuracy(seen[0], corpora_of[0], seen[1], corpora_of[1])
     predictor = Predictor(trained, name)
+    names = ("eval", *(test.clips[0].corpus for test in tests[1:]))
+    errors = {
+        clips: _errors(waves.subset(test), heard(trained.detector, waves.subset(test)))
+        for clips, test in zip(names, tests, strict=True)
+    }
     told = {
         clips: abstention.report(
             [predictor.check((SAMPLE_RATE, waves.subset(test)[row])).verdict for row in range(len(test))],
             test.labels,
         )
-        for clips, test in zip(("eval", *(test.clips[0].corpus for test in tests[1:])), tests, strict=True)
+        for clips, test in zip(names, tests, strict=True)
     }
     for clips, entry in told.items():
         say(f"{name} on {clips}: {entry.decided:.1%} decided, {entry.accuracy:.1%} of them rightly, "
             f"{entry.false_alarm:.1%} of the decided reals called fake")  # fmt: skip
-    return Shipped(name, change, trained, figures, losses, best, told, sources)
+    return Shipped(name, change, trained, figures, losses, best, told, errors, sources)
+
+
+def _errors(waves: Waves, seen: Embedded) -> list[Group]:
+    described = [error_groups.attributes(clip, waves[row]) for row, clip in enumerate(waves.manifest.clips)]
+    return error_groups.grouped(error_groups.wrong_at_eer(seen.scores, seen.labels), seen.labels, described)

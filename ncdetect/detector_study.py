@@ -17,21 +17,24 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from ncdetect import listening, metrics, rules
+from ncdetect import listening, metrics, rules, training
 from ncdetect.corpora import Manifest
 from ncdetect.experiments import open_data, training_corpora
 from ncdetect.features import Features
 from ncdetect.labels import Label
-from ncdetect.listening import CLEAN, Probe
+from ncdetect.listening import CLEAN, Probe, Tuning
 from ncdetect.models import Detector
 from ncdetect.pipeline import group_of
 from ncdetect.rules import Budget
 from ncdetect.sampling import Threshold
 from ncdetect.training import Fit
+
+Setting = TypeVar("Setting", Probe, Tuning)
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ HELD_OUT_GROUPS = 4
 """One in so many generators and speakers is left out in the fold `generators`."""
 PARTS = {"listener": (0, 7152), "whisper": (0, 2304), "distillmos": (2304, 7152), "small": (2304, 5952)}
 """Columns of the pooled statistics: what is heard."""
+MODELS = {"listener": ("listener", 0), "small": ("small-listener", 384)}
+"""By part that may ship: the architecture, and its first row of the front end's features."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,10 @@ class Change:
     why: str
     part: str = "listener"
     probe: Probe = Probe()
+    tuning: Tuning | None = None
+    """After the probe."""
+    made: bool = False
+    """Whether fakes made from the train reals are added."""
     without: str = ""
     """A corpus that is not trained on."""
     rule: str = ""
@@ -61,7 +70,7 @@ class Change:
     @property
     def may_ship(self) -> bool:
         """Whether it is a detector of the usual width, trained on whole corpora."""
-        return not self.rule and self.probe.embedding_dim == Probe.embedding_dim
+        return self.part in MODELS and not self.rule and self.probe.embedding_dim == Probe.embedding_dim
 
 
 def _with(**changes: object) -> Probe:
@@ -100,6 +109,13 @@ SERIES = (
            probe=_with(recipe=dataclasses.replace(Probe().recipe, average=0.0))),
     Change("wide", "all copies, a 512-d embedding", "more room above the encoders",
            probe=_with(embedding_dim=512)),
+    Change("mixup", "clean and damaged copies, mixed in pairs", "few clips",
+           probe=_with(copies=(CLEAN, "mixed"), mixup=0.4)),
+    Change("generators-equal", "clean and damaged copies, each generator equally often",
+           "some of 460 generators have 60 clips, most have 2",
+           probe=_with(copies=(CLEAN, "mixed"), balance="generator")),
+    Change("made-fakes", "clean and damaged copies, a fake made from each train real (Griffin-Lim, WORLD)",
+           "more fakes of voices that are there as reals", probe=_with(copies=(CLEAN, "mixed")), made=True),
     Change("dropout", "all copies, dropout 0.6", "few clips, many statistics", probe=_with(dropout=0.6)),
     Change("random-half", "all copies of half of the clips, drawn blindly", "what half costs", rule="random"),
     Change("algorithm-1-half", "all copies of the half nearest to its class mean", "does NC sampling help",
@@ -108,6 +124,9 @@ SERIES = (
            rule="algorithm-2"),
     Change("small-all-copies", "DistillMOS, four layers, all copies", "the tiny model", "small"),
     Change("small-dropout", "the same, dropout 0.6", "the tiny model", "small", _with(dropout=0.6)),
+    Change("tuned", "clean and damaged copies, then the encoders' upper layers fine-tuned",
+           "the encoders were made for something else",
+           probe=_with(copies=(CLEAN, "mixed")), tuning=Tuning()),
 )  # fmt: skip
 
 
@@ -117,7 +136,9 @@ class Place:
 
     data: Path
     work: Path
-    """Holds `statistics/` and a folder for each run."""
+    """Holds `statistics/`, `features/` and a folder for each run."""
+    weights: Path
+    """Of the encoders, as published."""
     seeds: int = 1
     jobs: int = 1
 
@@ -130,14 +151,20 @@ def clips(data: Path) -> Manifest:
 
 
 @cache
-def _statistics(work: Path, copy: str) -> Features:
-    return Features.read(work / "statistics" / f"{copy}.npy")
+def _read(file: Path) -> Features:
+    return Features.read(file)
 
 
 def statistics(work: Path, copy: str, part: str) -> Features:
     """Those of all clips in a copy, of a part of the encoders (a key of PARTS)."""
-    whole, (start, end) = _statistics(work, copy), PARTS[part]
+    whole, (start, end) = _read(work / "statistics" / f"{copy}.npy"), PARTS[part]
     return dataclasses.replace(whole, values=whole.values[:, start:end])
+
+
+def features(work: Path, copy: str, part: str) -> Features:
+    """What the front end makes of all clips in a copy, of a part that may ship (a key of MODELS)."""
+    whole, (_, start) = _read(work / "features" / f"{copy}.npy"), MODELS[part]
+    return dataclasses.replace(whole, values=whole.values[:, start:])
 
 
 def folds(manifest: Manifest) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -178,9 +205,9 @@ def run(place: Place, change: Change, fold: str, seed: int) -> dict[str, object]
     manifest = clips(place.data)
     train, judged = folds(manifest)[fold]
     train = np.array([row for row in train if manifest.clips[row].corpus != change.without])
-    top, _, pooled = fitted(place, change, train, judged, seed, folder / "fit")
+    top, _, seen = fitted(place, change, train, judged, seed, folder / "fit")
     scores = {
-        name: listening.judged(top, pooled[copy], judged).scores
+        name: listening.judged(top, seen[copy], judged).scores
         for name, copy in (("clean", CLEAN), ("damaged", DAMAGED))
     }
     labels = manifest.labels[judged]
@@ -199,17 +226,57 @@ def run(place: Place, change: Change, fold: str, seed: int) -> dict[str, object]
 def fitted(
     place: Place, change: Change, train: np.ndarray, dev: np.ndarray, seed: int, folder: Path
 ) -> tuple[Detector, Fit, dict[str, Features]]:
-    """A detector whose top is trained on some rows, how that went, and the statistics that it reads."""
+    """A detector whose upper part is trained on some rows, how that went, and what it reads, by copy."""
     manifest = clips(place.data)
     pooled = {
         copy: statistics(place.work, copy, change.part) for copy in {*change.probe.copies, CLEAN, DAMAGED}
     }
-    setting = dataclasses.replace(change.probe, recipe=dataclasses.replace(change.probe.recipe, seed=seed))
+    setting = _seeded(change.probe, seed)
     if change.rule:
         whole, _ = listening.probe(pooled, manifest, train, dev, setting, folder / "all")
         train = _half(whole, pooled[CLEAN], manifest, train, change.rule, seed)
-    top, fit = listening.probe(pooled, manifest, train, dev, setting, folder)
-    return top, fit, pooled
+    known = manifest
+    if change.made:
+        known, pooled, train = _with_made(place.work, change.part, manifest, pooled, train)
+    top, fit = listening.probe(pooled, known, train, dev, setting, folder)
+    if change.tuning is None:
+        return top, fit, pooled
+    seen = {copy: features(place.work, copy, change.part) for copy in {*change.tuning.copies, CLEAN, DAMAGED}}
+    model, _ = MODELS[change.part]
+    upper, fit = listening.tuned(
+        top, model, place.weights, seen, manifest, train, dev, _seeded(change.tuning, seed), folder / "tuned"
+    )
+    training.remove_state(folder / "tuned")
+    return upper, fit, seen
+
+
+def originals(manifest: Manifest) -> np.ndarray:
+    """Rows of the recordings that fakes are made from: the train reals."""
+    return np.array(
+        [row for row, clip in enumerate(manifest) if (clip.split, clip.label) == ("train", Label.REAL)]
+    )
+
+
+def _with_made(
+    work: Path, part: str, manifest: Manifest, pooled: Mapping[str, Features], train: np.ndarray
+) -> tuple[Manifest, dict[str, Features], np.ndarray]:
+    """Manifest, statistics and train rows with a fake more for every real that is trained on."""
+    reals, (start, end) = originals(manifest), PARTS[part]
+    fakes = tuple(
+        dataclasses.replace(manifest.clips[row], path=f"{manifest.clips[row].path}.made", label=Label.FAKE)
+        for row in reals
+    )
+    both = {}
+    for copy, own in pooled.items():
+        added = _read(work / "statistics" / f"made-{copy}.npy").values[:, start:end]
+        labels = np.concatenate([own.labels, np.full(len(reals), int(Label.FAKE))])
+        both[copy] = Features(np.concatenate([own.values, added]), labels, np.arange(len(labels)))
+    more = len(manifest) + np.flatnonzero(np.isin(reals, train))
+    return Manifest(manifest.root, manifest.clips + fakes), both, np.concatenate([train, more])
+
+
+def _seeded(setting: Setting, seed: int) -> Setting:
+    return dataclasses.replace(setting, recipe=dataclasses.replace(setting.recipe, seed=seed))
 
 
 def _half(

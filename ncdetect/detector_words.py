@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ncdetect import error_groups
 from ncdetect.pipeline import Figures
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def final(entry: "Shipped") -> list[str]:
     lines.append(
         f"- From the embedding a linear probe reads which corpus an eval real is of: {read}; chance is 25 %."
     )
+    for clips, groups in entry.errors.items():
+        lines += ["", f"Wrong at the equal error rate, {clips}:", "", *error_groups.table(groups)]
     return lines
 
 

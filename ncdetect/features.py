@@ -28,7 +28,7 @@ class Features:
     def read(cls, file: Path) -> "Features":
         """What `computed` kept in a file."""
         labels, rows = np.load(file.with_suffix(".index.npy"))
-        return cls(np.load(file), labels, rows)
+        return cls(np.load(file, mmap_mode="r"), labels, rows)
 
     def subset(self, chosen: Sequence[int]) -> "Features":
         """Some of the windows, their rows counted anew."""
@@ -50,7 +50,8 @@ def computed(
     Args:
         frontend: Waveforms (B, T) -> features (B, F, L) or (B, F), in eval mode.
         batches: The windows.
-        file: `.npy` file of the features; labels and rows lie beside it. They are held in memory once.
+        file: `.npy` file of the features; labels and rows lie beside it. They are held in memory once while
+            they are computed, and read from the file as they are needed.
         precision: `32-true` or `bf16-mixed`.
     """
     index = file.with_suffix(".index.npy")
@@ -79,6 +80,8 @@ class FeatureBatches:
         balance: Balance,
         epoch_clips: int | None,
         shares: Sequence[float] | None = None,
+        mixup: float = 0.0,
+        frames: int | None = None,
     ):
         """Take the copies of a manifest's clips.
 
@@ -90,6 +93,9 @@ class FeatureBatches:
             balance: As in `loading.balanced_rows`.
             epoch_clips: Clips drawn in an epoch; None is all, once.
             shares: How often each copy is taken; None is equally often.
+            mixup: Parameter of the beta distribution from which each batch's share of a second clip is drawn
+                (Zhang et al. 2018), labels likewise; 0 mixes nothing.
+            frames: A batch is cut to so many frames at one place; None leaves it whole.
 
         Raises:
             ValueError: If a copy does not hold the manifest's clips.
@@ -99,13 +105,14 @@ class FeatureBatches:
                 raise ValueError("a copy must hold one window of every clip, in the manifest's order")
         self.copies, self.manifest, self.batch_size, self.seed = copies, manifest, batch_size, seed
         self.balance, self.epoch_clips, self.shares = balance, epoch_clips, shares
+        self.mixup, self.frames = mixup, frames
 
     def __call__(self, epoch: int) -> "_Epoch":
         """The batches of one epoch."""
         rng = np.random.default_rng((self.seed, epoch))
         rows = balanced_rows(self.manifest, self.balance, rng, self.epoch_clips)
         copies = rng.choice(len(self.copies), len(rows), p=self.shares)
-        return _Epoch(self.copies, rows, copies, self.batch_size)
+        return _Epoch(self.copies, rows, copies, self.batch_size, self.mixup, self.frames, rng)
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,9 @@ class _Epoch:
     rows: NDArray[np.int64]
     which: NDArray[np.int64]
     batch_size: int
+    mixup: float
+    frames: int | None
+    rng: np.random.Generator
 
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
@@ -122,7 +132,17 @@ class _Epoch:
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             rows, which = (part[start : start + self.batch_size] for part in (self.rows, self.which))
             parts = [self.copies[copy].batch(rows[which == copy]) for copy in np.unique(which)]
-            yield Batch(*(torch.cat(values) for values in zip(*parts, strict=True)))
+            batch = Batch(*(torch.cat(values) for values in zip(*parts, strict=True)))
+            if self.frames and self.frames < batch.wave.shape[-1]:
+                cut = int(self.rng.integers(batch.wave.shape[-1] - self.frames + 1))
+                batch = batch._replace(wave=batch.wave[..., cut : cut + self.frames])
+            yield self._mixed(batch) if self.mixup else batch
+
+    def _mixed(self, batch: Batch) -> Batch:
+        share = float(self.rng.beta(self.mixup, self.mixup))
+        other = torch.from_numpy(self.rng.permutation(len(batch.row)))
+        wave, label = (share * part + (1 - share) * part[other] for part in (batch.wave, batch.label))
+        return batch._replace(wave=wave, label=label)
 
 
 @dataclass(frozen=True)

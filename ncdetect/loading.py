@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from ncdetect import audio
 from ncdetect.corpora import Manifest
 
-Balance = Literal["none", "class", "corpus"]
+Balance = Literal["none", "class", "corpus", "generator"]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -79,12 +79,14 @@ def balanced_rows(
     Args:
         manifest: The clips.
         balance: `none`: each clip once. `class`: as many reals as fakes within each corpus, so that the
-            corpus tells nothing of the class. `corpus`: the same, and each corpus equally often.
+            corpus tells nothing of the class. `corpus`: the same, and each corpus equally often. `generator`:
+            as `class`, and within a class of a corpus each generator (source of reals) equally often.
         rng: Source of every random choice.
         draws: Clips in an epoch; None is as many as there are.
 
     Returns:
-        Shape (draws,) but for rounding; within a group no clip comes a second time before all came once.
+        Shape (draws,) but for rounding; within a group no clip comes a second time before all came once,
+        generators apart: of a rare one the clips come again.
     """
     draws = len(manifest) if draws is None else draws
     if balance == "none":
@@ -96,7 +98,14 @@ def balanced_rows(
     for classes in groups.values():
         size = sum(map(len, classes.values()))
         share = 1 / len(groups) if balance == "corpus" else size / len(manifest)
-        drawn += [_drawn(rows, round(draws * share / len(classes)), rng) for rows in classes.values()]
+        for rows in classes.values():
+            wanted = round(draws * share / len(classes))
+            if balance == "generator":
+                names = [manifest.clips[row].generator for row in rows]
+                _, which, counts = np.unique(names, return_inverse=True, return_counts=True)
+                drawn.append(rng.choice(rows, wanted, p=1 / counts[which] / len(counts)))
+            else:
+                drawn.append(_drawn(rows, wanted, rng))
     return rng.permutation(np.concatenate(drawn))
 
 

@@ -129,6 +129,87 @@ def act_dcf(llrs: ArrayLike, labels: ArrayLike, cost: Cost = ASVSPOOF5_COST) -> 
     return (fnr + cost.beta * fpr) / min(1.0, cost.beta)
 
 
+class AsvRates(NamedTuple):
+    """Errors of the speaker verification system (ASV) that stands behind a detector, at its own EER."""
+
+    miss: float
+    """Share of the target speakers that it rejects."""
+    false_alarm: float
+    """Share of the impostors that it accepts."""
+    spoof_miss: float
+    """Share of the fakes that it rejects by itself."""
+
+
+def asv_rates(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> AsvRates:
+    """Errors of an ASV system at the threshold where misses and false alarms differ least.
+
+    A score at the threshold is accepted. ASVspoof's own tool takes the score just below it as threshold,
+    which moves a rate by one trial at most.
+
+    Args:
+        target: ASV scores of target trials, higher = more like the claimed speaker, shape (N,).
+        nontarget: Of impostors, shape (M,).
+        spoof: Of fakes, shape (K,).
+
+    Raises:
+        ValueError: If one of the kinds has no trial or a score is not finite.
+    """
+    target, nontarget, spoof = (np.asarray(scores, np.float64) for scores in (target, nontarget, spoof))
+    if not (target.size and nontarget.size and spoof.size):
+        counts = f"{target.size} target, {nontarget.size} nontarget and {spoof.size} spoof trials"
+        raise ValueError(f"{counts}: all three kinds are needed")
+    if not np.isfinite(spoof).all():
+        raise ValueError("ASV scores of fakes are not all finite")
+    # Targets in the place of fakes: what is accepted is called fake there.
+    scores = np.concatenate([nontarget, target])
+    det = det_curve(scores, np.repeat([Label.REAL, Label.FAKE], [nontarget.size, target.size]))
+    best = int(np.argmin(np.abs(det.fnr - det.fpr)))
+    return AsvRates(float(det.fnr[best]), float(det.fpr[best]), float((spoof < det.thresholds[best]).mean()))
+
+
+class TandemCost(NamedTuple):
+    """Priors and costs of detector and ASV in tandem (ASVspoof 2019 evaluation plan)."""
+
+    prior_target: float = 0.95 * 0.99
+    prior_nontarget: float = 0.95 * 0.01
+    prior_spoof: float = 0.05
+    asv_miss: float = 1.0
+    asv_false_alarm: float = 10.0
+    cm_miss: float = 1.0
+    """Of a real that the detector rejects."""
+    cm_false_alarm: float = 10.0
+    """Of a fake that the detector lets through."""
+
+
+ASVSPOOF2019_COST = TandemCost()
+
+
+def min_tdcf(
+    scores: ArrayLike, labels: ArrayLike, asv: AsvRates, cost: TandemCost = ASVSPOOF2019_COST
+) -> float:
+    """Least normalised tandem detection cost, min t-DCF; 1 is no better than a constant answer.
+
+    As defined by Kinnunen et al. 2018, with the costs of ASVspoof 2019; since ASVspoof 2021 called legacy.
+
+    Args:
+        scores: The detector's scores, shape (N,).
+        labels: Values of `Label`, shape (N,).
+        asv: Of the ASV system, on the same protocol.
+        cost: Priors and costs.
+
+    Raises:
+        ValueError: If the ASV system is so bad that a weight is not positive: the cost is not defined then.
+    """
+    reject = cost.prior_target * (cost.cm_miss - cost.asv_miss * asv.miss)
+    reject -= cost.prior_nontarget * cost.asv_false_alarm * asv.false_alarm
+    accept = cost.cm_false_alarm * cost.prior_spoof * (1 - asv.spoof_miss)
+    if reject <= 0 or accept <= 0:
+        raise ValueError(f"min t-DCF is not defined with this ASV system: its weights are {reject:.3g} and "
+                         f"{accept:.3g}, and both must be positive")  # fmt: skip
+    fpr, fnr, _ = det_curve(scores, labels)
+    return float((reject * fpr + accept * fnr).min() / min(reject, accept))
+
+
 def cllr(llrs: ArrayLike, labels: ArrayLike) -> float:
     """Cost of log-likelihood ratios in bits (Brummer and du Preez 2006); 0 is perfect, 1 knows nothing."""
     llrs, labels = _checked(llrs, labels)

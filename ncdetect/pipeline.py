@@ -11,12 +11,14 @@ import numpy as np
 import torch
 
 from ncdetect import abstention, collapse, metrics, sampling, training
+from ncdetect.adversarial import AdversarialBatches
 from ncdetect.augment import SpecAugment, WaveAugment
 from ncdetect.bank import EmbeddingBank
 from ncdetect.checkpoint import CONFIG_FILE, DetectorConfig, TrainedDetector, as_stored, weights_sha256
 from ncdetect.corpora import Clip, Manifest
 from ncdetect.labels import Label
 from ncdetect.loading import Balance, TrainBatches, Waves, WindowBatches
+from ncdetect.losses import LOSSES
 from ncdetect.models import Detector, build_model
 from ncdetect.training import Embedded, Epoch, Fit, Progress, Recipe
 
@@ -45,6 +47,10 @@ class Data:
     learned."""
     augment: bool = False
     """Waveform augmentation and SpecAugment on the train clips."""
+    adversarial: float = 0.0
+    """Share of the train clips that are perturbed against the detector at each step (see `adversarial`)."""
+    adversarial_steps: int = 1
+    """1 is FGSM, more are PGD."""
 
 
 def no_progress(batches: Iterable, _: str) -> Iterable:
@@ -67,6 +73,7 @@ def train_detector(
     data: Data,
     progress: Progress = no_progress,
     epoch_done: Callable[[Epoch], None] = lambda _: None,
+    start: Detector | None = None,
 ) -> tuple[Detector, training.Fit]:
     """Train an architecture on some clips, early-stopped on others; goes on where a killed run stopped.
 
@@ -79,9 +86,10 @@ def train_detector(
         data: How to draw batches.
         progress: Wraps an epoch's batches.
         epoch_done: Is told of each epoch.
+        start: A trained detector of this architecture whose weights are the first ones; it is not changed.
 
     Raises:
-        ValueError: If a class is missing in train or dev.
+        ValueError: If a class is missing in train or dev, or the start is of another architecture.
     """
     for name, waves in (("train", train), ("dev", dev)):
         counts = np.bincount(waves.manifest.labels, minlength=2)
@@ -89,12 +97,22 @@ def train_detector(
             raise ValueError(f"{name} has {counts[0]} real and {counts[1]} fake clips: both are needed")
     torch.manual_seed(recipe.seed)
     detector = build_model(model)
+    if start is not None:
+        try:
+            detector.load_state_dict(start.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"the detector to start from is no {model}") from error
     detector.feature_augment = SpecAugment() if data.augment else None
     watched = np.random.default_rng(recipe.seed).permutation(len(train.manifest))[:WATCHED_CLIPS]
     augment = WaveAugment() if data.augment else None
     batches = TrainBatches(train, data.batch_size, recipe.seed, data.balance, augment, data.epoch_clips)
+    loss = LOSSES[detector.loss]
+    if data.adversarial:
+        batches = AdversarialBatches(
+            batches, detector, data.adversarial, steps=data.adversarial_steps, loss=loss, seed=recipe.seed
+        )
     result = training.fit(
-        detector, batches, WindowBatches(dev), WindowBatches(train, np.sort(watched)), recipe, folder,
+        detector, batches, WindowBatches(dev), WindowBatches(train, np.sort(watched)), recipe, folder, loss,
         sources=sources_of(train.manifest, dev.manifest), progress=progress, epoch_done=epoch_done,
     )  # fmt: skip
     return detector, result

@@ -154,7 +154,7 @@ class Predictor:
         starts, windows = audio.windows(clip.wave)
         judged = audio.active_windows(windows)
         embeddings, scores = self.embed_windows(windows[judged])
-        # The head is linear: the logit of the mean embedding is the mean of the logits.
+        # With a linear head the logit of the mean embedding is the mean of the logits.
         embedding, score = embeddings.mean(axis=0, dtype=np.float64), float(scores.mean(dtype=np.float64))
 
         calibration = self.config.calibration

@@ -30,6 +30,8 @@ from ncdetect.models import Detector, Output
 log = logging.getLogger(__name__)
 
 Progress = Callable[[Iterable, str], Iterable]
+Schedule = Literal["constant", "cosine", "step"]
+Optimiser = Literal["adam", "adamw"]
 STATE_FILE, BEST_FILE, LOG_FILE = "state.safetensors", "best.safetensors", "log.jsonl"
 NORM_BATCHES = 16
 WARM_UP = 0.1
@@ -46,12 +48,15 @@ class Recipe:
     """Epochs without a lower dev loss after which training stops."""
     learning_rate: float = 1e-3
     """Of Adam; its peak under the cosine schedule."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     """`constant` is the paper's; `cosine` rises over the first tenth of all steps and falls to zero at the
-    last (Loshchilov and Hutter 2017): for runs of a fixed number of steps, with patience at `epochs`."""
+    last (Loshchilov and Hutter 2017): for runs of a fixed number of steps, with patience at `epochs`; `step`
+    halves the rate every `halve_every` epochs (Zhang et al. 2021)."""
+    halve_every: int = 10
+    """Epochs."""
     weight_decay: float = 0.0
     """L2 penalty of Adam; of AdamW the decay."""
-    optimiser: Literal["adam", "adamw"] = "adam"
+    optimiser: Optimiser = "adam"
     """`adam` is the paper's."""
     pretrained_rate: float = 1.0
     """Learning rate of a detector's pretrained parts, as a share of the others'; 0 freezes them."""
@@ -125,7 +130,7 @@ class Embedded:
     embeddings: NDArray[np.float32]
     """(N, D)."""
     scores: NDArray[np.float32]
-    """Logits, (N,); the head is linear, so each is the mean over the windows too."""
+    """Logits, (N,)."""
 
 
 @torch.inference_mode()
@@ -196,12 +201,13 @@ def fit(
     fabric = Fabric(accelerator="auto", devices=1, precision=precision)
     if fabric.device.type == "cpu":
         detector.to(memory_format=torch.channels_last)
-    optimiser = _optimiser(detector, recipe)
+    trainable = [parameter for parameter in detector.parameters() if parameter.requires_grad]
+    optimisers = _optimisers(detector, recipe)
     average = _Average(detector, recipe.average) if recipe.average else None
     if state:
-        state.restore(detector, optimiser, average)
+        state.restore(detector, optimisers[0], average)
     state = state or _State(precision=precision)
-    model, optimiser = fabric.setup(detector, optimiser)
+    model, *optimisers = fabric.setup(detector, *optimisers)
 
     while not state.finished(recipe):
         started = time.perf_counter()
@@ -212,12 +218,14 @@ def fit(
         losses, rows, scores = [], [], []
         batches = train(epoch)
         for step, batch in enumerate(progress(_on(fabric, batches), f"epoch {epoch + 1}")):
-            _set_rate(optimiser, recipe, epoch + step / len(batches))
-            optimiser.zero_grad()
+            for optimiser in optimisers:
+                _set_rate(optimiser, recipe, epoch + step / len(batches))
+                optimiser.zero_grad()
             output = model(batch.wave)
             value = loss(output, batch.label)
             fabric.backward(value)
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
             if average:
                 average.update()
             losses.append(value.detach())
@@ -234,11 +242,13 @@ def fit(
             state.drawn(rows, scores)
             if state.best_epoch == epoch:
                 _write(folder / BEST_FILE, dict(detector.state_dict()), {})
-        state.save(folder / STATE_FILE, detector, optimiser, recipe, average)
+        state.save(folder / STATE_FILE, detector, optimisers[0], recipe, average)
         _write_log(folder / LOG_FILE, state.history)
         log.info("epoch %d: dev loss %.4f, dev EER %.3f", epoch + 1, entry.dev_loss, entry.dev_eer)
         epoch_done(entry)
 
+    for parameter in trainable:  # also those that a rate of 0 kept still
+        parameter.requires_grad_(True)
     detector.load_state_dict(load_file(folder / BEST_FILE))
     detector.to("cpu", memory_format=torch.contiguous_format).eval()
     draws = Draws(state.draws["row"].numpy(), state.draws["score"].numpy())
@@ -308,19 +318,32 @@ def _on(fabric: Fabric, batches: Iterable) -> Iterable:
     return Moved()
 
 
-def _optimiser(detector: Detector, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam or AdamW, with a learning rate of its own for what is pretrained."""
+def _optimisers(detector: Detector, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Adam or AdamW, with a rate of its own for what is pretrained; then SGD, where a detector asks for it.
+
+    SGD is plain: it has neither momentum nor decay, so nothing of it needs to be kept between two steps.
+    """
     groups: dict[float, list[nn.Parameter]] = {}
+    separate: list[nn.Parameter] = []
     for name, parameter in detector.named_parameters():
+        if not parameter.requires_grad:
+            continue  # frozen by whoever made the detector
         share = recipe.pretrained_rate if name.startswith(detector.pretrained or ("-",)) else 1.0
         parameter.requires_grad_(share > 0)
-        if share > 0:
+        if detector.separate and name.startswith(detector.separate):
+            separate.append(parameter)
+        elif share > 0:
             groups.setdefault(share, []).append(parameter)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
-    return kind(
-        [{"params": parameters, "share": share} for share, parameters in groups.items()],
-        lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
-    )  # fmt: skip
+    found: list[torch.optim.Optimizer] = [
+        kind(
+            [{"params": parameters, "share": share} for share, parameters in groups.items()],
+            lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
+        )
+    ]  # fmt: skip
+    if separate:
+        found.append(torch.optim.SGD(separate, lr=recipe.learning_rate))
+    return found
 
 
 class _Average:
@@ -358,6 +381,8 @@ def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs_done: flo
     if recipe.schedule == "cosine":
         done = epochs_done / recipe.epochs
         rate *= min(1.0, (done + 0.01) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
+    elif recipe.schedule == "step":
+        rate *= 0.5 ** (epochs_done // recipe.halve_every)
     for group in optimiser.param_groups:
         group["lr"] = rate * group.get("share", 1.0)
 
@@ -426,7 +451,8 @@ class _State:
             return None
         with safe_open(file, "pt") as saved:
             described = json.loads(saved.metadata()["state"])
-        if described["recipe"] != dataclasses.asdict(recipe):
+        # What was written before a field of the recipe existed was trained with the field's default.
+        if dataclasses.asdict(Recipe()) | described["recipe"] != dataclasses.asdict(recipe):
             raise ValueError(
                 f"{file.parent} holds a run with another recipe ({described['recipe']}); "
                 f"asked for {dataclasses.asdict(recipe)}: use another folder or remove it"

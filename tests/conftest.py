@@ -8,7 +8,9 @@ import soundfile
 import media
 from ncdetect.corpora import Clip, Manifest
 from ncdetect.labels import Label
+from ncdetect.runtime import keep_freed_memory
 
+keep_freed_memory()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from ncdetect import cli
@@ -80,6 +81,22 @@ def test_train_evaluate_embed_and_sample(made_corpus, tmp_path):
     assert facts["corpora"] == ["ant"] and facts["recipe"]["augment"] is True
     assert not (tmp_path / "run" / "run" / "state.safetensors").exists()
 
+    more = ("--epochs", 1, "--epoch-clips", 12, "--batch-size", 12, "--precision", "32-true", "--no-maps")
+    status, text = run(
+        "train", "--data", made_corpus.root, "--out", tmp_path / "on", *more, "--init", checkpoint,
+        "--learning-rate", 1e-9, "--adversarial", 0.5, "--optimiser", "adamw", "--schedule", "cosine",
+    )  # fmt: skip
+    assert status == 0
+    went_on = TrainedDetector.from_pretrained(tmp_path / "on" / "checkpoint")
+    first, second = (
+        one.detector.state_dict() for one in (TrainedDetector.from_pretrained(checkpoint), went_on)
+    )
+    torch.testing.assert_close(second["head.weight"], first["head.weight"], atol=1e-6, rtol=0)
+    assert went_on.config.training["recipe"]["adversarial"] == 0.5
+
+    status, text = run("train", "--data", made_corpus.root, "--out", tmp_path / "folds", *more, "--folds", 2)
+    assert status == 0 and "2 folds: EER" in text and not (tmp_path / "folds" / "checkpoint").exists()
+
     status, text = run("evaluate", "--data", made_corpus.root, "--checkpoint", checkpoint)
     assert status == 0 and [line.split()[0] for line in text.splitlines()] == ["all", "ant", "bee"]
     status, text = run("evaluate", "--data", made_corpus.root, "--checkpoint", checkpoint, "--json")
@@ -108,6 +125,8 @@ def test_train_evaluate_embed_and_sample(made_corpus, tmp_path):
         (("train", "--data", "{data}", "--out", "x", "--model", "vgg"), "unknown model 'vgg'"),
         (("train", "--data", "{data}", "--out", "x", "--corpus", "cat"), "no clip has corpus 'cat'"),
         (("train", "--data", "{data}", "--out", "x", "--balance", "odd"), "unknown balance 'odd'"),
+        (("train", "--data", "{data}", "--out", "x", "--schedule", "odd"), "unknown schedule 'odd'"),
+        (("train", "--data", "{data}", "--out", "x", "--init", "tiny"), "is no tiny-resnet"),
         (("train", "--data", "/nowhere", "--out", "x"), "no folder /nowhere"),
         (("sample", "--bank", "/nowhere.parquet", "--out", "x", "--real-rate", "1"), "give one of distance"),
     ],

@@ -91,6 +91,47 @@ def test_costs_by_hand():
     assert metrics.min_dcf(np.zeros(4), labels) == 1
 
 
+def test_asv_rates_by_hand():
+    # At 3 one target of four is below and one impostor of four is not; at 4 the rates lie further apart.
+    rates = metrics.asv_rates([2, 4, 5, 6], [0, 1, 1.5, 3], [1, 2.5, 3, 7, 8])
+    assert rates == (0.25, 0.25, 0.4)  # a score at the threshold is accepted
+    assert metrics.asv_rates([2, 3], [0, 1], [0.0]) == (0, 0, 1)
+    with pytest.raises(ValueError, match="2 target, 0 nontarget and 1 spoof trials"):
+        metrics.asv_rates([1, 2], [], [1])
+    with pytest.raises(ValueError, match="not all finite"):
+        metrics.asv_rates([2, 3], [0, 1], [np.nan])
+
+
+def test_min_tdcf_by_hand():
+    # Weights with this ASV: 0.9405 (1 - 0.1) - 0.0095 * 10 * 0.2 = 0.82745 of a rejected real,
+    # 10 * 0.05 * (1 - 0.4) = 0.3 of an accepted fake.
+    asv = metrics.AsvRates(miss=0.1, false_alarm=0.2, spoof_miss=0.4)
+    scores, labels = [0, 1, 2, 3, 2.5, 2.6, 4, 5], [0, 0, 0, 0, 1, 1, 1, 1]
+    # Above 3 no real is rejected and two fakes of four pass: 0.3 * 0.5. At 2.5 one real of four is rejected
+    # and no fake passes: 0.82745 * 0.25 is more.
+    assert metrics.min_tdcf(scores, labels, asv) == pytest.approx(0.15 / 0.3)
+    # An ASV without errors that lets every fake through has the weights 0.9405 and 0.5: now 2.5 is cheaper.
+    perfect = metrics.AsvRates(0, 0, 0)
+    assert metrics.min_tdcf(scores, labels, perfect) == pytest.approx(0.9405 * 0.25 / 0.5)
+    # Where a rejected real costs a tenth of a fake, what divides is the cost of rejecting all.
+    cheap = metrics.TandemCost(0.05, 0.0)
+    assert metrics.min_tdcf(scores, labels, perfect, cheap) == pytest.approx(0.05 * 0.25 / 0.05)
+
+
+def test_min_tdcf_keeps_to_its_bounds():
+    asv = metrics.AsvRates(0.05, 0.05, 0.5)
+    scores, labels = blobs()
+    assert 0 < metrics.min_tdcf(scores, labels, asv) < 1
+    assert metrics.min_tdcf(labels * 1.0, labels, asv) == 0
+    assert metrics.min_tdcf(np.zeros(4), [0, 0, 1, 1], asv) == 1
+    assert metrics.min_tdcf(np.exp(scores), labels, asv) == pytest.approx(
+        metrics.min_tdcf(scores, labels, asv)
+    )
+    for bad in (metrics.AsvRates(0.05, 0.05, 1), metrics.AsvRates(1, 0.05, 0.5)):
+        with pytest.raises(ValueError, match="not defined"):
+            metrics.min_tdcf(scores, labels, bad)
+
+
 def test_cllr_of_nothing_known_and_of_certainty():
     assert metrics.cllr([0, 0, 0], [0, 1, 1]) == pytest.approx(1)
     assert metrics.cllr([-50, 50], [0, 1]) == pytest.approx(0, abs=1e-12)

@@ -13,24 +13,24 @@ from ncdetect.models.resnet import ResidualBlock
 WAVES = torch.from_numpy(np.stack([media.speech_like(3.0, seed=seed) for seed in range(4)]))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "wav2vec2"])  # 94 M: see its own tests
 def test_the_contract_of_every_model(name):
     torch.manual_seed(0)
-    detector = build_model(name)
-    output = detector(WAVES)
-    assert output.embedding.shape == (4, detector.embedding_dim) and output.score.shape == (4,)
+    detector, waves = build_model(name), WAVES[:2]
+    output = detector(waves)
+    assert output.embedding.shape == (2, detector.embedding_dim) and output.score.shape == (2,)
     assert torch.isfinite(output.embedding).all() and torch.isfinite(output.score).all()
     output.score.square().sum().backward()
     flat = [n for n, p in detector.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert not flat
     detector.eval()
     with torch.inference_mode():
-        output = detector(WAVES)
-        assert torch.equal(detector.classify(detector.embed(WAVES)), output.score)
+        output = detector(waves)
+        assert torch.equal(detector.classify(detector.embed(waves)), output.score)
         # One clip alone gives what it gives in a batch.
-        assert torch.allclose(detector(WAVES[:1]).score, output.score[:1], atol=1e-4)
+        assert torch.allclose(detector(waves[:1]).score, output.score[:1], atol=1e-4)
         # Other lengths pass, too: ONNX and streaming rely on it.
-        assert detector(WAVES[:, :20_000]).embedding.shape == (4, detector.embedding_dim)
+        assert detector(waves[:, :20_000]).embedding.shape == (2, detector.embedding_dim)
 
 
 def test_numbers_of_residual_blocks():

@@ -4,12 +4,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ncdetect import audio, loading, losses, training
 from ncdetect.augment import WaveAugment
 from ncdetect.loading import TrainBatches, Waves, WindowBatches, balanced_rows
 from ncdetect.models import Detector, Output
+from ncdetect.models.heads import CosineHead
 from ncdetect.training import Recipe
 
 RECIPE = Recipe(epochs=3, precision="32-true")
@@ -29,9 +32,11 @@ class Peaks(nn.Module):
         return torch.relu(self.mix(self.dropout(self.norm(torch.log(bands.mean(dim=2) + 1e-3)))))
 
 
-def small(seed=0):
+def small(seed=0, head=None):
     torch.manual_seed(seed)
-    return Detector(nn.Identity(), Peaks(), 6)
+    detector = Detector(nn.Identity(), Peaks(), 6, head and head(6))
+    detector.separate = ("head.",) if head else ()
+    return detector
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +49,8 @@ def batches(made_corpus):
     )
 
 
-def fit(batches, folder, recipe=RECIPE, **options):
-    detector = small()
+def fit(batches, folder, recipe=RECIPE, head=None, **options):
+    detector = small(head=head)
     return detector, training.fit(detector, *batches, recipe, folder, **options)
 
 
@@ -70,8 +75,18 @@ def test_training_learns_and_logs(batches, tmp_path):
 
 
 @pytest.mark.parametrize("killed_in", [1, 2])
-def test_a_killed_run_goes_on_to_the_same_result(batches, tmp_path, killed_in):
-    whole, result = fit(batches, tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({}, {}),
+        ({"average": 0.9}, {}),
+        ({"schedule": "step", "halve_every": 1}, {"head": CosineHead, "loss": losses.oc_softmax_loss}),
+    ],
+    ids=["paper", "average", "two optimisers"],
+)
+def test_a_killed_run_goes_on_to_the_same_result(batches, tmp_path, killed_in, changes, options):
+    recipe = dataclasses.replace(RECIPE, **changes)
+    whole, result = fit(batches, tmp_path / "whole", recipe, **options)
 
     def kill(batches_, caption):
         for number, batch in enumerate(batches_):
@@ -80,15 +95,17 @@ def test_a_killed_run_goes_on_to_the_same_result(batches, tmp_path, killed_in):
             yield batch
 
     with pytest.raises(KeyboardInterrupt):
-        fit(batches, tmp_path / "killed", progress=kill)
-    resumed, again = fit(batches, tmp_path / "killed")
+        fit(batches, tmp_path / "killed", recipe, **options, progress=kill)
+    resumed, again = fit(batches, tmp_path / "killed", recipe, **options)
     assert same_weights(whole, resumed)
     assert np.array_equal(result.draws.rows, again.draws.rows)
     assert np.array_equal(result.draws.scores, again.draws.scores)
     strip = [dataclasses.replace(epoch, seconds=0) for epoch in result.history]
     assert [dataclasses.replace(epoch, seconds=0) for epoch in again.history] == strip
     # A finished run is not trained again.
-    finished, _ = fit(batches, tmp_path / "killed", progress=lambda *_: pytest.fail("trained again"))
+    finished, _ = fit(
+        batches, tmp_path / "killed", recipe, **options, progress=lambda *_: pytest.fail("trained again")
+    )
     assert same_weights(whole, finished)
 
 
@@ -133,6 +150,71 @@ def test_the_cosine_schedule_rises_and_falls_to_zero():
     assert rate(10, schedule="cosine") == pytest.approx(0)
     rates = [rate(done / 10, schedule="cosine") for done in range(100)]
     assert 1.9 < max(rates) < 2 and 8 <= int(np.argmax(rates)) <= 10
+
+
+def test_the_step_schedule_halves_the_rate_every_so_many_epochs():
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
+
+    def rate(done, **changes):
+        training._set_rate(optimiser, Recipe(learning_rate=8.0, schedule="step", **changes), done)
+        return optimiser.param_groups[0]["lr"]
+
+    assert [rate(done) for done in (0, 9.99, 10, 19.99, 20, 99)] == [8, 8, 4, 4, 2, 8 / 2**9]
+    assert [rate(done, halve_every=3) for done in (0, 2.9, 3, 6)] == [8, 8, 4, 2]
+
+
+def test_what_is_separate_is_trained_by_plain_sgd():
+    detector = small(head=CosineHead)
+    before = {name: value.clone() for name, value in detector.named_parameters()}
+    adam, sgd = training._optimisers(detector, Recipe(learning_rate=0.5, weight_decay=0.1))
+    assert (type(adam), type(sgd)) == (torch.optim.Adam, torch.optim.SGD)
+    assert adam.defaults["betas"] == (0.9, 0.999) and adam.defaults["weight_decay"] == 0.1
+    for parameter in detector.parameters():
+        parameter.grad = torch.full_like(parameter, 0.25)
+    adam.step()
+    assert torch.equal(detector.head.centre, before["head.centre"])
+    assert not any(
+        torch.equal(value, before[n]) for n, value in detector.backbone.named_parameters("backbone")
+    )
+    moved = {name: value.clone() for name, value in detector.backbone.named_parameters()}
+    sgd.step()
+    assert torch.equal(detector.head.centre, before["head.centre"] - 0.5 * 0.25)  # neither moment nor decay
+    assert all(torch.equal(value, moved[name]) for name, value in detector.backbone.named_parameters())
+    # A detector that asks for nothing has Adam alone, for all of it.
+    (adam,) = training._optimisers(small(), Recipe())
+    assert len(adam.param_groups[0]["params"]) == len(list(small().parameters()))
+
+
+def test_both_optimisers_follow_the_schedule(batches, tmp_path):
+    detector = small(head=CosineHead)
+    places = [detector.head.centre.detach().clone()]
+    recipe = Recipe(8, patience=8, learning_rate=0.1, schedule="step", halve_every=1, precision="32-true")
+    training.fit(
+        detector, *batches, recipe, tmp_path, losses.oc_softmax_loss,
+        epoch_done=lambda _: places.append(detector.head.centre.detach().clone()),
+    )  # fmt: skip
+    moves = [float((after - before).norm()) for before, after in zip(places, places[1:], strict=False)]
+    assert moves[0] > 1e-3 and moves[-1] < moves[0] / 16
+
+
+def test_a_run_from_before_a_field_of_the_recipe_existed_goes_on(batches, tmp_path):
+    whole, _ = fit(batches, tmp_path / "whole")
+
+    def kill(batches_, caption):
+        if caption == "epoch 2":
+            raise KeyboardInterrupt
+        return batches_
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(batches, tmp_path / "old", progress=kill)
+    file = tmp_path / "old" / "state.safetensors"
+    with safe_open(file, "pt") as saved:
+        described = json.loads(saved.metadata()["state"])
+    del described["recipe"]["halve_every"]
+    save_file(load_file(file), file, {"state": json.dumps(described)})
+    with pytest.raises(ValueError, match="another recipe"):
+        fit(batches, tmp_path / "old", dataclasses.replace(RECIPE, halve_every=5))
+    assert same_weights(whole, fit(batches, tmp_path / "old")[0])
 
 
 def test_another_recipe_does_not_continue_a_run(batches, tmp_path):

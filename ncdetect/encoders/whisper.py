@@ -34,8 +34,11 @@ class WhisperMel(nn.Module):
             return (log + 4) / 4
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
+    """Self-attention of several heads; the keys have no bias, as in Whisper."""
+
     def __init__(self, width: int, heads: int):
+        """Build it with fresh weights."""
         super().__init__()
         self.heads = heads
         self.q_proj = nn.Linear(width, width)
@@ -44,6 +47,7 @@ class _Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
         batch, length, width = x.shape
 
         def split(y: Tensor) -> Tensor:
@@ -55,16 +59,20 @@ class _Attention(nn.Module):
         return self.out_proj(y.transpose(1, 2).reshape(batch, length, width))
 
 
-class _Layer(nn.Module):
+class EncoderLayer(nn.Module):
+    """Attention and feed-forward, each normalised first and added to what came in."""
+
     def __init__(self, width: int, heads: int):
+        """Build it with fresh weights."""
         super().__init__()
         self.self_attn_layer_norm = nn.LayerNorm(width)
-        self.self_attn = _Attention(width, heads)
+        self.self_attn = Attention(width, heads)
         self.final_layer_norm = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
         x = x + self.self_attn(self.self_attn_layer_norm(x))
         return x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
 
@@ -82,7 +90,7 @@ class WhisperEncoder(nn.Module):
         self.frontend = WhisperMel()
         self.conv1 = nn.Conv1d(80, width, 3, padding=1)
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
-        self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
+        self.layers = nn.ModuleList(EncoderLayer(width, heads) for _ in range(layers))
         self.register_buffer("positions", sinusoids(1500, width), persistent=False)
 
     def forward(self, wave: Tensor) -> list[Tensor]:

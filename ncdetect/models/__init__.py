@@ -1,11 +1,18 @@
 """The architectures by name. A new model = one file and one line in MODELS."""
 
 from collections.abc import Callable
+from functools import partial
 
+from ncdetect.models.aasist import aasist, aasist_l
 from ncdetect.models.base import Detector, Output
 from ncdetect.models.convnext import convnext
+from ncdetect.models.gru import gru
 from ncdetect.models.listener import listener, small_listener
+from ncdetect.models.mel_attention import mel_attention
+from ncdetect.models.mesonet import whisper_mesonet
+from ncdetect.models.ocsoftmax import cepstral_resnet18
 from ncdetect.models.resnet import resnet18b, tiny_resnet
+from ncdetect.models.wav2vec2 import wav2vec2
 
 MODELS: dict[str, Callable[[], Detector]] = {
     "resnet18b": resnet18b,
@@ -13,6 +20,19 @@ MODELS: dict[str, Callable[[], Detector]] = {
     "tiny-resnet": tiny_resnet,
     "listener": listener,
     "small-listener": small_listener,
+    "lfcc-resnet18": partial(cepstral_resnet18, "lfcc", "oc-softmax"),
+    "lfcc-resnet18-softmax": partial(cepstral_resnet18, "lfcc", "bce"),
+    "lfcc-resnet18-am": partial(cepstral_resnet18, "lfcc", "am-softmax"),
+    "mfcc-resnet18": partial(cepstral_resnet18, "mfcc", "oc-softmax"),
+    "mfcc-resnet18-softmax": partial(cepstral_resnet18, "mfcc", "bce"),
+    "mfcc-resnet18-am": partial(cepstral_resnet18, "mfcc", "am-softmax"),
+    "whisper-mesonet": partial(whisper_mesonet, "bce"),
+    "whisper-mesonet-oc": partial(whisper_mesonet, "oc-softmax"),
+    "aasist": aasist,
+    "aasist-l": aasist_l,
+    "mel-attention": mel_attention,
+    "gru": gru,
+    "wav2vec2": wav2vec2,
 }
 
 

@@ -18,30 +18,38 @@ class Output(NamedTuple):
 
 
 class Detector(nn.Module):
-    """A front end, a backbone and a linear head with one logit.
+    """A front end, a backbone and a head with one logit.
 
     `classify(embed(x))` equals `forward(x).score`. In training mode `feature_augment`, when set, changes the
     features between front end and backbone.
     """
 
-    def __init__(self, frontend: nn.Module, backbone: nn.Module, embedding_dim: int):
+    def __init__(
+        self, frontend: nn.Module, backbone: nn.Module, embedding_dim: int, head: nn.Module | None = None
+    ):
         """Compose the parts.
 
         Args:
             frontend: Waveforms (B, T) -> features (B, F, L).
             backbone: Features (B, F, L) -> embeddings (B, D).
             embedding_dim: D.
+            head: Embeddings (B, D) -> logits (B, 1), with a `weight` (1, D) that points from real to fake;
+                None is a linear one.
         """
         super().__init__()
         self.frontend = frontend
         self.backbone = backbone
-        self.head = nn.Linear(embedding_dim, 1)
+        self.head = nn.Linear(embedding_dim, 1) if head is None else head
         self.embedding_dim = embedding_dim
         self.feature_augment: nn.Module | None = None
         self.stored: Stored = "float32"
         """Precision of the weights in a checkpoint."""
         self.pretrained: tuple[str, ...] = ()
         """Prefixes of the parameters that come pretrained, which training may treat with more care."""
+        self.loss = "bce"
+        """Key of LOSSES: what it is made to be trained with."""
+        self.separate: tuple[str, ...] = ()
+        """Prefixes of the parameters that plain SGD trains, apart from all others."""
 
     def embed(self, wave: Tensor) -> Tensor:
         """Penultimate embeddings of waveforms at 16 kHz, (B, T) -> (B, D)."""
@@ -51,7 +59,7 @@ class Detector(nn.Module):
         return self.backbone(features)
 
     def classify(self, embedding: Tensor) -> Tensor:
-        """Logits of embeddings, (B, D) -> (B,); linear, so the logit of a mean is the mean of the logits."""
+        """Logits of embeddings, (B, D) -> (B,)."""
         with torch.autocast(embedding.device.type, enabled=False):
             return self.head(embedding.float()).squeeze(-1)
 

@@ -91,6 +91,25 @@ class Projection(nn.Module):
         self.mean.copy_(pooled.mean(0))
         self.deviation.copy_(pooled.std(0).clamp_min(1e-4))
 
+    @torch.no_grad()
+    def fold_norm(self) -> None:
+        """Move the batch normalisation into the linear layer.
+
+        In eval mode the function stays the same; in training mode it no longer depends on the batch.
+        """
+        norm = self.norm
+        factor = norm.weight / (norm.running_var + norm.eps).sqrt()
+        self.linear.weight.mul_(factor.unsqueeze(1))
+        self.linear.bias.copy_((self.linear.bias - norm.running_mean) * factor + norm.bias)
+        self.norm = nn.Identity()
+
+    def take(self, other: "Projection") -> None:
+        """Take the parameters of another projection of this size; its normalisation may be folded."""
+        self.load_state_dict(other.state_dict(), strict=False)
+        if isinstance(other.norm, nn.Identity):
+            self.norm.reset_parameters()
+            self.norm.running_var.fill_(1 - self.norm.eps)
+
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, `size`) -> (B, D), non-negative."""
         standard = ((pooled - self.mean) / self.deviation).clamp(-LIMIT, LIMIT)

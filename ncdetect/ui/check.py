@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from ncdetect import plots
-from ncdetect.ui import examples, model, verdict, wording
+from ncdetect.ui import examples, model, second, verdict, wording
 from ncdetect.ui.private import Uploads
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ class Shown:
     spoken: str
     star: dict[str, Any] | None
     details: str
+    asked: second.Asked | None = None
+    """What another model may be asked about."""
 
     def updates(self) -> tuple[dict[str, str], dict[str, Any] | None, str]:
         """Values of the three components."""
@@ -123,7 +126,8 @@ def show(path: str | Path, example: examples.Example | None = None) -> Shown:
         log.exception("a clip could not be judged")
         return Shown(verdict.failure(FAILED), FAILED, None, "")
     star = {"maps": found.maps, "nearest": found.nearest_mean, "verdict": found.verdict}
-    return Shown(card, verdict.spoken(found), star, verdict.details(found, example))
+    asked = second.Asked(str(path), found.verdict)
+    return Shown(card, verdict.spoken(found), star, verdict.details(found, example), asked)
 
 
 def show_example(name: str) -> Shown:
@@ -206,6 +210,7 @@ def build(uploads: Uploads) -> None:
                 server_functions=[known_clips], apply_default_css=False, elem_id="map",
                 elem_classes="nc-fill",
             )  # fmt: skip
+    choice, further, asked = second.build()
     details = gr.HTML("", js_on_load="ncdetect.details(element)", apply_default_css=False, elem_id="details")
     gr.HTML('<h3 class="nc-questions">What does this mean?</h3>')
     for question, answer in QUESTIONS.items():
@@ -216,27 +221,37 @@ def build(uploads: Uploads) -> None:
 
     def on_clip(path: str | None, request: gr.Request):
         uploads.keep_for(request.session_hash, path)
-        return (show(path) if path else NOTHING).updates()
+        shown = show(path) if path else NOTHING
+        return *shown.updates(), "", shown.asked
 
     def on_example(event: gr.EventData, request: gr.Request):
         example = examples.examples().get(event.clip)
         uploads.keep_for(request.session_hash, None)
-        shown = show_example(event.clip).updates()
+        shown = show_example(event.clip)
         # Played at once, as the button promises; a visitor's own clip is not.
-        return gr.Audio(str(example.file) if example else None, autoplay=True), *shown
+        played = gr.Audio(str(example.file) if example else None, autoplay=True)
+        return played, *shown.updates(), "", shown.asked
 
-    outputs = [card, star, details]
-    clip.input(
+    def ask_again(then: Callable[..., Any]) -> None:
+        """Whoever is asked as well is asked about the new clip, after its verdict is on the screen."""
+        then(second.answer, [choice, asked], further, api_visibility="private", show_progress="hidden",
+             concurrency_id="judge", concurrency_limit=2)  # fmt: skip
+
+    outputs = [card, star, details, further, asked]
+    judged = clip.input(
         on_clip, clip, outputs, api_visibility="private", show_progress="minimal", show_progress_on=card,
         trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
     )  # fmt: skip
+    ask_again(judged.then)
     for group in groups:
-        group.pick(
+        judged = group.pick(
             on_example, None, [clip, *outputs], api_visibility="private", show_progress="hidden",
             trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
-        ).then(
-            lambda: gr.Audio(autoplay=False), None, clip, api_visibility="private", show_progress="hidden"
         )  # fmt: skip
+        judged.then(
+            lambda: gr.Audio(autoplay=False), None, clip, api_visibility="private", show_progress="hidden"
+        )
+        ask_again(judged.then)
     _build_api(uploads)
 
 

@@ -24,7 +24,7 @@ from ncdetect.findings_words import (
     share_words,
     title,
 )
-from ncdetect.ui import model, shipped
+from ncdetect.ui import compared, model, shipped
 from ncdetect.ui.private import Uploads
 
 log = logging.getLogger(__name__)
@@ -357,7 +357,8 @@ def build(_: Uploads) -> None:
     found = load()
     told = headlines(found)
     cards = "".join(section(number, found[number], told) for number in TITLES)
-    sections = [header(found), shipped.section(detectors()), weaknesses(found[4]), cards]
+    comparison = compared.section(compared.read(FOLDER / compared.FILE.name))
+    sections = [header(found), shipped.section(detectors()), comparison, weaknesses(found[4]), cards]
     gr.HTML(
         '<div class="nc-results">' + "".join(sections) + "</div>", apply_default_css=False, elem_id="results"
     )

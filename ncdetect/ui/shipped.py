@@ -40,9 +40,9 @@ def section(rows: Sequence[Row] | None) -> str:
     return (
         '<section class="nc-card nc-result nc-shipped"><h3>The detectors that ship</h3>'
         f'<p class="nc-lead">{escape(said(finals))}</p>'
-        + _table("Error rate (EER) in % with 95 % interval", ["model", *SETS.values()], lines)
+        + table("Error rate (EER) in % with 95 % interval", ["model", *SETS.values()], lines)
         + "<details><summary>What was tried for them</summary>"
-        + _table(
+        + table(
             "Error rate (EER) in % on clips unlike those of the training: of a collection that was left out, "
             "of voices that were left out, of dev; validation is the mean of these and of the same clips "
             "damaged, and decides",
@@ -81,7 +81,8 @@ def _interval(row: Row, name: str) -> str:
     return f"[{percent(float(row[f'{name}_low']))}, {percent(float(row[f'{name}_high']))}]"
 
 
-def _table(caption: str, columns: Sequence[str], lines: str) -> str:
+def table(caption: str, columns: Sequence[str], lines: str) -> str:
+    """A table that scrolls by itself where it is too wide; its lines are HTML."""
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
     return (
         f'<div class="nc-result-table"><div class="nc-scroll" tabindex="0" role="region" '
