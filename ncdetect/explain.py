@@ -1,7 +1,8 @@
 """Why a detector says what it says: the moments that speak for its verdict, found in three ways.
 
-What is compared with, or masks, is always the clip's own mean spectrum, never silence: silence is a known
-shortcut, and a detector would answer to it instead of to what is missing. `deletion` tests what is found.
+What is compared with, or masks, is always noise with the clip's own mean spectrum and level, never silence:
+silence is a known shortcut, and a detector would answer to it instead of to what is missing. `deletion` tests
+what is found here.
 """
 
 import copy
@@ -154,10 +155,9 @@ def integrated_gradients(
 ) -> Explanation:
     """Integrated gradients (Sundararajan et al. 2017, equation 1), by the midpoint rule.
 
-    The path is straight and starts from the clip's mean spectrum: of features, every frame at their mean over
-    time; of the waveform, noise of that spectrum. The values sum to the score minus that of the start
-    (completeness), for the reals with the sign turned: of the features to a few per cent with 16 steps, of
-    the waveform, where the gradient is rough, only with hundreds.
+    The path is straight and starts from noise like the clip (`masking`), or from its features. The values sum
+    to the score minus that of the start (completeness), for the reals with the sign turned: of the features
+    to one or two per cent with 16 steps, of the waveform, where the gradient is rough, only with hundreds.
 
     Args:
         detector: Any.
@@ -174,17 +174,17 @@ def integrated_gradients(
         raise ValueError(f"of {of!r}, {steps} steps; allowed: 'features' or 'wave', at least 1")
     clip = checked(wave)
     with evaluated(detector, gradients=True):
-        end = _batch(detector, clip)
+        both = _batch(detector, clip, noise_like(clip))
         if of == "features":
             with torch.no_grad():
-                end = detector.frontend(end)
+                both = detector.frontend(both)
+        end, start = both.split(1)
 
         def judge(points: Tensor) -> Tensor:
             if of == "wave":
                 return detector(points).score
             return detector.classify(detector.backbone(points))
 
-        start = end.mean(dim=-1, keepdim=True) if end.ndim > 2 else _batch(detector, noise_like(clip))
         with torch.no_grad():
             score = judge(end).sum()
         total = torch.zeros_like(end)
@@ -206,8 +206,8 @@ def occlusion(
 ) -> Explanation:
     """How far the score falls where each stretch is masked (Zeiler and Fergus 2014, section 4.2).
 
-    Stretches overlap by half; a frame has the mean of those that hold it. They are masked in the features, at
-    the clip's mean over time, so that the front end runs once; where it returns waveforms, by noise.
+    Stretches overlap by half; a frame has the mean of those that hold it. They are masked in the features, by
+    those of noise like the clip, so that the front end hears two clips and not one for every stretch.
 
     Args:
         detector: Any.
@@ -222,9 +222,8 @@ def occlusion(
         raise ValueError(f"seconds {seconds}; allowed: more than 0")
     clip = checked(wave)
     with evaluated(detector):
-        features = detector.frontend(_batch(detector, clip))
+        features, mask = detector.frontend(_batch(detector, clip, noise_like(clip))).split(1)
         raw = features.ndim == 2
-        mask = _batch(detector, noise_like(clip)) if raw else features.mean(dim=-1, keepdim=True)
         frames = features.shape[-1]
         width = min(frames, max(2, round(seconds * SAMPLE_RATE / len(clip) * frames)))
         step = max(1, width // 2)
@@ -299,5 +298,5 @@ def _said(score: Tensor) -> Label:
     return Label.FAKE if float(score) > 0 else Label.REAL
 
 
-def _batch(detector: Detector, clip: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(clip)[None].to(next(detector.parameters()).device)
+def _batch(detector: Detector, *clips: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.stack(clips)).to(next(detector.parameters()).device)
