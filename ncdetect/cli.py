@@ -287,6 +287,9 @@ def compare_command(
             help="NAME=FILE: a further system and its CSV with columns path and score, as `score` writes."
         ),
     ] = None,
+    official: Annotated[
+        Path | None, typer.Option(help="Folder of AASIST's official weights, aasist.pth and aasist-l.pth.")
+    ] = None,
     asv_scores: Annotated[
         list[str] | None,
         typer.Option(help="CORPUS=FILE: ASVspoof 2019's scores of a speaker verification, for min t-DCF."),
@@ -307,9 +310,14 @@ def compare_command(
     asv = {corpus: compare.read_asv(file) for corpus, file in map(compare.named_file, asv_scores or ())}
     tests, parts = compare.eval_clips(open_data(data))
     found = [systems.of_checkpoint(name, tests, work, progress_bar) for name in names]
+    if official:
+        found += [
+            systems.official(name, official, tests, work, progress_bar) for name in ("aasist", "aasist-l")
+        ]
     found += [systems.of_file(name, file, tests) for name, file in files]
     command = "python -m ncdetect compare --data DATA"
     command += "".join(f" --checkpoint {name}" for name in checkpoint or ())
+    command += " --official WEIGHTS" if official else ""
     command += "".join(f" --scores {name}={file.name}" for name, file in files)
     command += "".join(f" --asv-scores {corpus}=FILE" for corpus in asv)
     for file in compare_words.write(compare.rows(found, parts, asv), results, command):

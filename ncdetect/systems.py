@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from ncdetect import audio
 from ncdetect.checkpoint import BANK_FILE, CHECKPOINTS, CONFIG_FILE, WEIGHTS_FILE, locate
 from ncdetect.corpora import Manifest
+from ncdetect.loading import Waves
 from ncdetect.metrics import Calibration
-from ncdetect.models import Detector
+from ncdetect.models import Detector, aasist_weights, build_model
 from ncdetect.pipeline import no_progress
 from ncdetect.predictor import Predictor
 from ncdetect.scoring import score_manifest
@@ -84,6 +85,51 @@ def of_checkpoint(name: str, tests: Manifest, work: Path, progress: Progress = n
     )
 
 
+@torch.inference_mode()
+def official(
+    name: str, weights: Path, tests: Manifest, work: Path, progress: Progress = no_progress
+) -> System:
+    """AASIST with its authors' weights, judging as they do: by one cut of 4 s from each clip's start.
+
+    Args:
+        name: `aasist` or `aasist-l`.
+        weights: Folder that holds `aasist.pth` or `aasist-l.pth`.
+        tests: The clips.
+        work: Keeps what it says of the clips of each corpus.
+        progress: Wraps the clips of each corpus.
+
+    Raises:
+        FileNotFoundError: If the weights are not there.
+        ValueError: If they are others, or a clip cannot be decoded.
+    """
+    file, detector = weights / f"{name}.pth", build_model(name)
+    aasist_weights.load(detector, file)
+    folder = work / f"{name}-official-{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, Mapping[str, str]] = {}
+    for corpus in sorted({clip.corpus for clip in tests}):
+        clips = tests.select(corpus=corpus)
+        done = folder / _clips_file(clips)
+        if not done.is_file():
+            waves = Waves(clips)
+            said = [
+                {"path": clip.path, "score": float(detector(torch.from_numpy(waves[row])[None]).score)}
+                for row, clip in enumerate(progress(clips.clips, f"{name} on {corpus}"))
+            ]
+            with done.with_suffix(".writing").open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, ["path", "score"], lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(said)
+            done.with_suffix(".writing").replace(done)
+        rows |= _read(done)
+    return replace(
+        _from_rows(f"{name}, official weights", rows, tests),
+        parameters=sum(values.numel() for values in detector.parameters()),
+        megabytes=file.stat().st_size / 1e6,
+        clips_per_second=_known_speed(detector, folder / "speed.json"),
+    )
+
+
 def of_file(name: str, file: Path, tests: Manifest) -> System:
     """A system of which only the scores are known.
 
@@ -102,10 +148,9 @@ def _judged(
     predictor: Predictor, clips: Manifest, folder: Path, progress: Progress
 ) -> dict[str, dict[str, str]]:
     """The verdicts on some clips, from the file that holds them or made now."""
-    key = hashlib.sha256("\n".join(clip.path for clip in clips).encode()).hexdigest()[:16]
-    file = folder / f"{key}.csv"
+    file = folder / _clips_file(clips)
     if not file.is_file():
-        listed = folder / f"{key}.clips.csv"
+        listed = file.with_suffix(".clips.csv")
         clips.write(listed)
         caption = f"{predictor.name} on {clips.clips[0].corpus}"
         _, failed = score_manifest(
@@ -117,6 +162,10 @@ def _judged(
             file.unlink()
             raise ValueError(f"{failed} clips cannot be judged; {wrong['path']}: {wrong['error']}")
     return _read(file)
+
+
+def _clips_file(clips: Manifest) -> str:
+    return hashlib.sha256("\n".join(clip.path for clip in clips).encode()).hexdigest()[:16] + ".csv"
 
 
 def _read(file: Path) -> dict[str, dict[str, str]]:

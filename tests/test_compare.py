@@ -313,3 +313,27 @@ def test_the_tables_say_what_the_rows_say(manifest):
     assert "min t-DCF" not in text and "| system | vits |" in text
     tables = "\n".join(line if line.startswith("|") else "" for line in text.splitlines()).split("\n\n")
     assert all(len({line.count("|") for line in table.split("\n") if line}) <= 1 for table in tables)
+
+
+def test_the_official_aasist_is_a_system_of_its_own(made_corpus, tmp_path, monkeypatch):
+    weights = Path(__file__).resolve().parent.parent.parent / "shared" / "weights"
+    if not (weights / "aasist-l.pth").is_file():
+        pytest.skip("the official weights are not in ../shared/weights")
+    monkeypatch.setattr(systems, "clips_per_second", lambda _: 3.0)
+    tests = made_corpus.select(corpus="ant", split="eval")
+    tests = Manifest(tests.root, tests.clips[:3])
+    found = systems.official("aasist-l", weights, tests, tmp_path)
+    assert (found.name, found.clips_per_second) == ("aasist-l, official weights", 3.0)
+    assert found.words is None and found.calibration is None
+    detector = systems.build_model("aasist-l")
+    systems.aasist_weights.load(detector, weights / "aasist-l.pth")
+    with torch.inference_mode():
+        wave = torch.from_numpy(Waves(tests)[1])[None]
+        assert found.scores[1] == pytest.approx(float(detector(wave).score), abs=1e-4)
+    (file,) = tmp_path.glob("aasist-l-official-*/*.csv")
+    written = file.stat().st_mtime_ns
+    again = systems.official("aasist-l", weights, tests, tmp_path)
+    np.testing.assert_array_equal(again.scores, found.scores)
+    assert file.stat().st_mtime_ns == written
+    with pytest.raises(FileNotFoundError, match=r"there is no aasist\.pth"):
+        systems.official("aasist", tmp_path, tests, tmp_path)

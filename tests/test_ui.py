@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 BANDS = {"real": verdict.Band(1, 4, 100), "fake": verdict.Band(2, 6, 200)}
 
 
+def test_the_page_judges_by_the_default_of_all_doors():
+    from ncdetect.checkpoint import DEFAULT  # the page itself starts without torch
+
+    assert model.NAME == DEFAULT
+
+
 def a_verdict(**changes) -> Verdict:
     windows = tuple(Window(1.5 * i, 1.5 * i + 3, i != 2, 1.0, None if i == 2 else 0.9) for i in range(4))
     found = Verdict(
