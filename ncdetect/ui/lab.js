@@ -59,7 +59,11 @@
         const { max, step, factor, unit } = limits(word);
         for (const input of box(word).querySelectorAll("input")) {
           Object.assign(input, { min: 0, max, step: input.type === "number" && unit === "%" ? 0.1 : step });
-          input.value = tidy(setting()[word] * factor);
+          const value = String(tidy(setting()[word] * factor));
+          if (input.value === value) continue;
+          input.value = value;
+          // In a box that somebody is about to type in, what comes replaces the number still.
+          if (input === document.activeElement && input.type === "number") input.select();
         }
         box(word).querySelector("em").textContent = unit;
       }

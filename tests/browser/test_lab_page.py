@@ -208,6 +208,24 @@ def test_a_click_while_a_collection_opens_is_not_lost(lab_page):
     wait_drawn(page, 7, 7, measured=True)
 
 
+def test_what_is_typed_replaces_a_number_that_changed_meanwhile(lab_page):
+    page, held = lab_page, []
+    page.route(
+        lambda url: "component_server" in url,
+        lambda route: route.continue_() if held else held.append(route),
+    )
+    page.get_by_role("radio", name="Number").click()
+    box = page.locator(".nc-slider[data-label=fake] input[type=number]")
+    before = box.input_value()
+    box.select_text()
+    page.wait_for_timeout(100)
+    held[0].continue_()
+    page.wait_for_function("([box, before]) => box.value !== before", arg=[box.element_handle(), before])
+    page.keyboard.insert_text("13")
+    assert box.input_value() == "13"
+    wait_drawn(page, kept(page, "real"), 13)
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_downloaded_database_is_what_is_shown(lab_page, tmp_path, whole):
     page = lab_page
