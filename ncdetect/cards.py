@@ -194,7 +194,8 @@ def listener_card(entry: "Shipped", validation: float, manifest: Manifest) -> st
     own = entry.figures[entry.seed]
     worst = max((f for f in own if f.clips in facts["corpora"]), key=lambda f: f.eer.value)
     encoders = {
-        "listener": "three layers of the Whisper tiny.en encoder (Radford et al. 2022) and DistillMOS",
+        "listener": "four layers of the Whisper base encoder (Radford et al. 2022) and DistillMOS",
+        "light-listener": "three layers of the Whisper tiny.en encoder (Radford et al. 2022) and DistillMOS",
         "small-listener": "four layers of DistillMOS",
     }[config.model]
     agreement = facts["agreement"]

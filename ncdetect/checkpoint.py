@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from ncdetect.abstention import Thresholds
 from ncdetect.bank import EmbeddingBank
 from ncdetect.compression import compress, expand
+from ncdetect.dropin import Widening, widen, widening_of
 from ncdetect.metrics import Calibration
-from ncdetect.models import MODELS, Detector, Output, build_model
+from ncdetect.models import MODELS, Detector, HubDetector, Output, build_model
+from ncdetect.models.hub import PREFIX
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT = "listener"
@@ -46,7 +48,7 @@ class DetectorConfig:
     """Everything besides weights and bank that a detector needs; this is config.json."""
 
     model: str
-    """Architecture, a key of MODELS."""
+    """Architecture: a key of MODELS, or `hub:SOURCE`."""
     calibration_scale: float = 1.0
     calibration_offset: float = 0.0
     """Log-likelihood ratio = scale * score + offset, fitted on clips that were not trained on."""
@@ -61,6 +63,10 @@ class DetectorConfig:
     """The distance that 1 % of the dev clips exceed: novelty is measured in it. Infinite: not measured."""
     training: dict[str, Any] = field(default_factory=dict)
     """How it was trained, for the card and the page: corpora, rule, keep-rates, counts, seed, agreement."""
+    published: dict[str, Any] | None = None
+    """What a model `hub:SOURCE` is built from, so that SOURCE is not needed (`HubDetector.published`)."""
+    widening: Widening | None = None
+    """By how much, and where, the architecture is widened (`dropin`); None: as it is built."""
 
     @property
     def calibration(self) -> Calibration:
@@ -77,8 +83,8 @@ class DetectorConfig:
         """Read config.json.
 
         Raises:
-            CheckpointError: If it is missing or damaged, names a key or a model that is not known, or has
-                thresholds on the wrong side of a half.
+            CheckpointError: If it is missing or damaged, names a key or a model that is not known, has
+                thresholds on the wrong side of a half, or a widening without a share and layers.
         """
         if not file.is_file():
             raise CheckpointError(f"there is no {file.name} in {file.parent}")
@@ -92,8 +98,11 @@ class DetectorConfig:
             raise CheckpointError(
                 f"{file} holds {met}; it must name a model, and may hold {', '.join(known)}"
             )
-        if values["model"] not in MODELS:
+        adopted = str(values["model"]).startswith(PREFIX) and values.get("published")
+        if values["model"] not in MODELS and not adopted:
             raise CheckpointError(f"{file}: unknown model {values['model']!r}; allowed: {', '.join(MODELS)}")
+        if values.get("widening") is not None:
+            values["widening"] = _widening(values["widening"], file)
         config = cls(**values)
         if not 0 <= config.real_below <= 0.5 <= config.fake_above <= 1:
             raise CheckpointError(
@@ -101,6 +110,20 @@ class DetectorConfig:
                 "allowed: at most 0.5 and at least 0.5"
             )
         return config
+
+
+def _widening(values: Any, file: Path) -> Widening:
+    """What config.json says of a widening.
+
+    Raises:
+        CheckpointError: If it is not a share and names of layers.
+    """
+    if isinstance(values, dict) and set(values) == {"share", "layers"}:
+        share, layers = values["share"], values["layers"]
+        named = isinstance(layers, list) and all(isinstance(name, str) for name in layers)
+        if named and isinstance(share, int | float) and not isinstance(share, bool):
+            return Widening(float(share), tuple(layers))
+    raise CheckpointError(f"{file}: widening is {values!r}; allowed: null, or a share and a list of layers")
 
 
 class TrainedDetector(
@@ -114,10 +137,18 @@ class TrainedDetector(
     """A detector with its calibration, bank and card: what is saved, shared and shown."""
 
     def __init__(self, config: DetectorConfig):
-        """Build the architecture with fresh weights; `bank` and `card` are set by whoever has them."""
+        """Build the architecture with fresh weights; `bank` and `card` are set by whoever has them.
+
+        Raises:
+            ValueError: If there is no such model, or it cannot be widened in that way.
+        """
         super().__init__()
         self.config = config
-        self.detector = build_model(config.model)
+        self.detector = build_model(config.model, config.published)
+        if isinstance(self.detector, HubDetector):
+            self.config = dataclasses.replace(config, published=self.detector.published)
+        if config.widening:
+            self.detector = widen(self.detector, config.widening.share, config.widening.layers)
         self.bank: EmbeddingBank | None = None
         self.card: str | None = None
         self.sha256 = ""
@@ -129,6 +160,11 @@ class TrainedDetector(
     def _save_pretrained(self, save_directory: Path) -> None:
         if self.bank is not None and self.bank.model_sha256 != weights_sha256(self.detector):
             raise CheckpointError("the bank belongs to other weights than these: build it again")
+        if widening_of(self.detector) != self.config.widening:
+            raise CheckpointError(
+                f"the detector is widened by {widening_of(self.detector)}, its config says "
+                f"{self.config.widening}"
+            )
         save_file(_plain(self.detector), save_directory / WEIGHTS_FILE)
         config = json.dumps(dataclasses.asdict(self.config), indent=2, sort_keys=True)
         (save_directory / CONFIG_FILE).write_text(config + "\n", "utf-8")
@@ -159,12 +195,15 @@ class TrainedDetector(
             **options: Of the Hub: `revision`, `cache_dir`, `token`, `force_download`, `local_files_only`.
 
         Raises:
-            CheckpointError: If it is nowhere, damaged, of an unknown model, a pickle, or has a bank of
-                another model.
+            CheckpointError: If it is nowhere, damaged, of an unknown model, a pickle, widened in a way that
+                its model is not, or has a bank of another model.
         """
         folder = locate(str(pretrained_model_name_or_path), **options)
         config = DetectorConfig.read(folder / CONFIG_FILE)
-        trained = cls(config)
+        try:
+            trained = cls(config)
+        except (ImportError, ValueError) as error:
+            raise CheckpointError(f"{folder / CONFIG_FILE}: {error}") from error
         weights = folder / WEIGHTS_FILE
         if not weights.is_file():
             pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
@@ -174,7 +213,8 @@ class TrainedDetector(
             trained.detector.load_state_dict(expand(load_file(weights)))
         except (SafetensorError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{weights} is damaged or not of a {config.model}: {reason}") from error
+            kind = f"{config.model} with {config.widening}" if config.widening else config.model
+            raise CheckpointError(f"{weights} is damaged or not of a {kind}: {reason}") from error
         trained.eval()
         trained.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
         if (folder / BANK_FILE).exists():

@@ -30,6 +30,7 @@ from ncdetect.audio import SAMPLE_RATE
 from ncdetect.checkpoint import CHECKPOINTS, TrainedDetector
 from ncdetect.corpora import Manifest
 from ncdetect.detector_study import DEV, SERIES, Change, Place
+from ncdetect.encoders import pretrained
 from ncdetect.error_groups import Group
 from ncdetect.experiments import decoded, open_data
 from ncdetect.features import FeatureWindows, computed
@@ -37,14 +38,15 @@ from ncdetect.labels import Label
 from ncdetect.listening import CLEAN, Tuning
 from ncdetect.loading import Waves, WindowBatches
 from ncdetect.models import Detector
+from ncdetect.models.listener import BASE, WhisperStatistics
 from ncdetect.pipeline import Data, Figures
 from ncdetect.predictor import Predictor
 from ncdetect.training import Embedded, Progress
 
 log = logging.getLogger(__name__)
 
-SHIPPED = {"listener": "listener", "tiny": "small"}
-"""By checkpoint: what it hears, a key of `detector_study.MODELS`."""
+SHIPPED = {"listener": ("both", "base"), "tiny": ("small",)}
+"""By checkpoint: what it may hear, keys of `detector_study.MODELS`."""
 SEEDS = 3
 
 
@@ -74,16 +76,18 @@ def statistics(place: Place, precision: str, progress: Progress) -> None:
     Statistics of every copy, and of some what the front end makes of them, for fine-tuning.
     """
     manifest = detector_study.clips(place.data)
-    detector = listening.encoders("listener", place.weights)
-    waves = decoded(place.data).subset(manifest)
+    light = listening.encoders(detector_study.LIGHT, place.weights)
+    base = pretrained.whisper_base(place.weights, BASE.layers)
+    waves, kept = decoded(place.data).subset(manifest), place.work / "statistics"
     for reader, folder, copies in (
-        (listening.pooled(detector), "statistics", tuple(listening.COPIES)),
-        (detector.frontend, "features", Tuning().copies),
+        (listening.pooled(light), kept / detector_study.LIGHT, detector_study.copies("both")),
+        (WhisperStatistics(base), kept / detector_study.BASE, detector_study.copies("base")),
+        (light.frontend, place.work / "features", Tuning().copies),
     ):
-        listening.statistics(reader, waves, place.work / folder, copies, precision, progress)
+        listening.statistics(reader, waves, folder, copies, precision, progress)
     reals = tuple(manifest.clips[row] for row in detector_study.originals(manifest))
     listening.made(
-        listening.pooled(detector), waves.subset(Manifest(manifest.root, reals)), place.work / "statistics",
+        listening.pooled(light), waves.subset(Manifest(manifest.root, reals)), kept / detector_study.LIGHT,
         (CLEAN, detector_study.DAMAGED), precision, progress,
     )  # fmt: skip
 
@@ -107,8 +111,8 @@ def run(
     found = detector_study.series(place, SERIES, say)
     rows = {name: detector_study.summary(by_fold) for name, by_fold in found.items()}
     shipped = []
-    for name, part in SHIPPED.items():
-        fitting = [change for change in SERIES if change.part == part and change.may_ship]
+    for name, parts in SHIPPED.items():
+        fitting = [change for change in SERIES if change.part in parts and change.may_ship]
         best = min(fitting, key=lambda change: rows[change.name]["eer_validation"])
         say(f"{name}: {best.name} validates best")
         held_out = _held_out(place, found[best.name])
@@ -209,11 +213,11 @@ def _ship(
         everything.select(corpus=corpus, split="eval")
         for corpus in sorted({clip.corpus for clip in everything} - set(corpora))
     ]
-    model, _ = detector_study.MODELS[change.part]
+    model = detector_study.MODELS[change.part]
     heard = Heard(place, change)
     tops, fits = {}, {}
     for seed in range(SEEDS):
-        folder = place.work / "shipped" / f"{name}-seed{seed}"
+        folder = place.work / "shipped" / f"{name}-{change.name}-seed{seed}"
         tops[seed], fits[seed], _ = detector_study.fitted(place, change, train_rows, dev_rows, seed, folder)
     losses = {seed: fit.best.dev_loss for seed, fit in fits.items()}
     best = min(losses, key=losses.__getitem__)

@@ -7,7 +7,6 @@ it.
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
 import time
@@ -27,9 +26,8 @@ from ncdetect.corpora import Manifest
 from ncdetect.experiments import open_data, training_corpora
 from ncdetect.features import Features
 from ncdetect.labels import Label
-from ncdetect.listening import CLEAN, Probe, Tuning
+from ncdetect.listening import CLEAN, COPIES, Probe, Tuning
 from ncdetect.models import Detector
-from ncdetect.pipeline import group_of
 from ncdetect.rules import Budget
 from ncdetect.sampling import Threshold
 from ncdetect.training import Fit
@@ -42,10 +40,20 @@ DAMAGED = "mixed"
 GENERATORS, DEV = "generators", "dev"
 HELD_OUT_GROUPS = 4
 """One in so many generators and speakers is left out in the fold `generators`."""
-PARTS = {"listener": (0, 7152), "whisper": (0, 2304), "distillmos": (2304, 7152), "small": (2304, 5952)}
-"""Columns of the pooled statistics: what is heard."""
-MODELS = {"listener": ("listener", 0), "small": ("small-listener", 384)}
-"""By part that may ship: the architecture, and its first row of the front end's features."""
+LIGHT, BASE = "light-listener", "whisper-base"
+"""Folders of statistics: of tiny.en and DistillMOS together, and of Whisper base."""
+PARTS = {
+    "whisper": ((LIGHT, 0, 2304),),
+    "distillmos": ((LIGHT, 2304, 7152),),
+    "small": ((LIGHT, 2304, 5952),),
+    "both": ((LIGHT, 0, 7152),),
+    "base": ((BASE, 0, 4096), (LIGHT, 2304, 7152)),
+}
+"""What is heard: folders of the pooled statistics, and columns there."""
+MODELS = {"both": "light-listener", "base": "listener", "small": "small-listener"}
+"""By part that may ship: the architecture."""
+FIRST_ROW = {"both": 0, "small": 384}
+"""By part that may be fine-tuned: its first row of the front end's features."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +63,12 @@ class Change:
     name: str
     what: str
     why: str
-    part: str = "listener"
+    part: str = "both"
     probe: Probe = Probe()
     tuning: Tuning | None = None
     """After the probe."""
+    teacher: str = ""
+    """Half of each target is what probes on this part say (a key of PARTS); empty learns from labels."""
     made: bool = False
     """Whether fakes made from the train reals are added."""
     without: str = ""
@@ -127,6 +137,17 @@ SERIES = (
     Change("tuned", "clean and damaged copies, then the encoders' upper layers fine-tuned",
            "the encoders were made for something else",
            probe=_with(copies=(CLEAN, "mixed")), tuning=Tuning()),
+    Change("base", "Whisper base, four layers, and DistillMOS", "a larger encoder", "base", CLEAN_ONLY),
+    Change("base-damaged", "Whisper base and DistillMOS, and a copy with several damages",
+           "what was best with the smaller one", "base", _with(copies=(CLEAN, "mixed"))),
+    Change("base-taught", "the same, half of each target from probes that do not know the voice",
+           "self-distillation: labels say less than doubts", "base",
+           _with(copies=(CLEAN, "mixed")), teacher="base"),
+    Change("small-damaged", "DistillMOS, four layers, clean and damaged copies", "the tiny model", "small",
+           _with(copies=(CLEAN, "mixed"))),
+    Change("small-taught", "the same, half of each target from probes on Whisper base and DistillMOS",
+           "the large listener distilled into the tiny one", "small", _with(copies=(CLEAN, "mixed")),
+           teacher="base"),
 )  # fmt: skip
 
 
@@ -157,14 +178,31 @@ def _read(file: Path) -> Features:
 
 def statistics(work: Path, copy: str, part: str) -> Features:
     """Those of all clips in a copy, of a part of the encoders (a key of PARTS)."""
-    whole, (start, end) = _read(work / "statistics" / f"{copy}.npy"), PARTS[part]
-    return dataclasses.replace(whole, values=whole.values[:, start:end])
+    read = [(_read(work / "statistics" / name / f"{copy}.npy"), a, b) for name, a, b in PARTS[part]]
+    return _beside(read)
 
 
 def features(work: Path, copy: str, part: str) -> Features:
-    """What the front end makes of all clips in a copy, of a part that may ship (a key of MODELS)."""
-    whole, (_, start) = _read(work / "features" / f"{copy}.npy"), MODELS[part]
-    return dataclasses.replace(whole, values=whole.values[:, start:])
+    """What the front end makes of all clips in a copy, of a part that may be tuned (a key of FIRST_ROW)."""
+    whole = _read(work / "features" / f"{copy}.npy")
+    return dataclasses.replace(whole, values=whole.values[:, FIRST_ROW[part] :])
+
+
+def _beside(read: Sequence[tuple[Features, int, int]]) -> Features:
+    """Columns of several statistics of the same clips, beside each other."""
+    whole, start, end = read[0]
+    if len(read) == 1:
+        return dataclasses.replace(whole, values=whole.values[:, start:end])
+    return dataclasses.replace(whole, values=np.concatenate([one.values[:, a:b] for one, a, b in read], 1))
+
+
+def copies(part: str) -> tuple[str, ...]:
+    """The copies that changes of the series hear of a part, in the order of COPIES."""
+    heard = {CLEAN, DAMAGED}
+    for change in SERIES:
+        if change.part == part:
+            heard |= {*change.probe.copies}
+    return tuple(copy for copy in COPIES if copy in heard)
 
 
 def folds(manifest: Manifest) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -176,15 +214,10 @@ def folds(manifest: Manifest) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     corpus = np.array([clip.corpus for clip in manifest])
     split = np.array([clip.split for clip in manifest])
     train = split == "train"
-    apart = np.array([_number(group_of(clip)) % HELD_OUT_GROUPS == 0 for clip in manifest])
+    apart = np.array([listening.group_number(clip) % HELD_OUT_GROUPS == 0 for clip in manifest])
     made = {name: (train & (corpus != name), corpus == name) for name in sorted(set(corpus))}
     made |= {GENERATORS: (train & ~apart, apart), DEV: (train, ~train)}
     return {name: (np.flatnonzero(a), np.flatnonzero(b)) for name, (a, b) in made.items()}
-
-
-def _number(group: str) -> int:
-    """Of a generator or speaker, the same everywhere."""
-    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big")
 
 
 def run(place: Place, change: Change, fold: str, seed: int) -> dict[str, object]:
@@ -238,13 +271,17 @@ def fitted(
     known = manifest
     if change.made:
         known, pooled, train = _with_made(place.work, change.part, manifest, pooled, train)
-    top, fit = listening.probe(pooled, known, train, dev, setting, folder)
+    targets = None
+    if change.teacher:
+        heard = {copy: statistics(place.work, copy, change.teacher) for copy in {*change.probe.copies, CLEAN}}
+        targets = listening.taught(heard, manifest, train, dev, setting, folder)
+    top, fit = listening.probe(pooled, known, train, dev, setting, folder, targets=targets)
     if change.tuning is None:
         return top, fit, pooled
     seen = {copy: features(place.work, copy, change.part) for copy in {*change.tuning.copies, CLEAN, DAMAGED}}
-    model, _ = MODELS[change.part]
+    setting = _seeded(change.tuning, seed)
     upper, fit = listening.tuned(
-        top, model, place.weights, seen, manifest, train, dev, _seeded(change.tuning, seed), folder / "tuned"
+        top, MODELS[change.part], place.weights, seen, manifest, train, dev, setting, folder / "tuned"
     )
     training.remove_state(folder / "tuned")
     return upper, fit, seen
@@ -261,14 +298,14 @@ def _with_made(
     work: Path, part: str, manifest: Manifest, pooled: Mapping[str, Features], train: np.ndarray
 ) -> tuple[Manifest, dict[str, Features], np.ndarray]:
     """Manifest, statistics and train rows with a fake more for every real that is trained on."""
-    reals, (start, end) = originals(manifest), PARTS[part]
+    reals = originals(manifest)
     fakes = tuple(
         dataclasses.replace(manifest.clips[row], path=f"{manifest.clips[row].path}.made", label=Label.FAKE)
         for row in reals
     )
     both = {}
     for copy, own in pooled.items():
-        added = _read(work / "statistics" / f"made-{copy}.npy").values[:, start:end]
+        added = statistics(work, f"made-{copy}", part).values
         labels = np.concatenate([own.labels, np.full(len(reals), int(Label.FAKE))])
         both[copy] = Features(np.concatenate([own.values, added]), labels, np.arange(len(labels)))
     more = len(manifest) + np.flatnonzero(np.isin(reals, train))

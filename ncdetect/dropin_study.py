@@ -6,8 +6,8 @@
     plasticity   the base widened and trained, then pruned and trained: each for half of the epochs
     same-size    a network of the widened one's size, trained from scratch
 
-and a sweep: dropin into a single layer (the paper's figure 5). The paper has neither the second nor the last;
-without them a gain could be that of more epochs or of more neurons.
+and a sweep: dropin into one layer, or group of layers, alone (the paper's figure 5). The paper has neither
+the second nor the last; without them a gain could be that of more epochs or of more neurons.
 """
 
 import copy
@@ -15,27 +15,24 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from ncdetect import metrics, training
-from ncdetect.augment import WaveAugment
 from ncdetect.checkpoint import weights_sha256
-from ncdetect.corpora import Manifest
-from ncdetect.dropin import freeze_old, layers_of, prune, widen
-from ncdetect.features import FeatureBatches, Features, FeatureWindows
-from ncdetect.loading import TrainBatches, Waves, WindowBatches
+from ncdetect.dropin import freeze_old, prune, widen
 from ncdetect.losses import LOSSES
 from ncdetect.models import Detector
-from ncdetect.pipeline import WATCHED_CLIPS, Data
+from ncdetect.pipeline import Data
 from ncdetect.tables import TestSet
-from ncdetect.training import Fit, Recipe, remove_state
+from ncdetect.training import BEST_FILE, Fit, Recipe, remove_state
 
 log = logging.getLogger(__name__)
 
@@ -55,31 +52,6 @@ class Batches(NamedTuple):
     """Some of the train clips, on which collapse is measured."""
 
 
-def of_waves(train: Waves, dev: Waves, data: Data, seed: int) -> Batches:
-    """Batches of decoded clips."""
-    augment = WaveAugment() if data.augment else None
-    drawn = TrainBatches(train, data.batch_size, seed, data.balance, augment, data.epoch_clips)
-    return Batches(drawn, WindowBatches(dev), WindowBatches(train, _watched(len(train.manifest), seed)))
-
-
-def of_features(train: Features, manifest: Manifest, dev: Features, data: Data, seed: int) -> Batches:
-    """Batches of what a front end made of clips, for a base whose own front end is `nn.Identity`.
-
-    Args:
-        train: One window of every clip, in the manifest's order.
-        manifest: The train clips.
-        dev: Windows of the dev clips.
-        data: How to draw; nothing is augmented.
-        seed: Of every draw.
-    """
-    drawn = FeatureBatches([train], manifest, data.batch_size, seed, data.balance, data.epoch_clips)
-    return Batches(drawn, FeatureWindows(dev), FeatureWindows(train.subset(_watched(len(manifest), seed))))
-
-
-def _watched(clips: int, seed: int) -> NDArray[np.int64]:
-    return np.sort(np.random.default_rng(seed).permutation(clips)[:WATCHED_CLIPS])
-
-
 @dataclass(frozen=True, eq=False)
 class Study:
     """One trained base, and what is tried with it."""
@@ -90,23 +62,28 @@ class Study:
     """Trained; stays as it is."""
     fresh: Callable[[], Detector]
     """Builds its architecture anew."""
-    batches: Callable[[int], Batches]
-    """Of a seed."""
+    batches: Callable[[Data, int], Batches]
+    """Given how to draw, and a seed."""
     judge: Callable[[Detector], NDArray[np.floating]]
     """Scores of the eval clips, (N,)."""
     sets: Sequence[TestSet]
     """Which of the eval clips are told apart."""
     work: Path
     """Holds a folder for each run; may be removed afterwards."""
+    data: Data
+    """How clips are drawn in every arm."""
     recipe: Recipe
     """Of every arm but `same-size`; two epochs or more."""
     from_scratch: Recipe
-    """Of `same-size`: the recipe of the base, with as many epochs more as the others have."""
+    """Of `same-size`: longer, for it has nothing to start from."""
     share: float = 0.25
     layers: tuple[str, ...] | Literal["random"] | None = None
     count: int | None = None
     """As in `dropin.widen`."""
-    seeds: int = 3
+    sweep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Layers to widen alone, by a name for the table; empty: no sweep."""
+    seeds: int = 2
+    sweep_seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -116,7 +93,7 @@ class Arm:
     name: str
     """One of ARMS."""
     layer: str = ""
-    """Of the sweep: the only layer that is widened."""
+    """Of the sweep: what alone is widened, a key of `Study.sweep`."""
 
     @property
     def label(self) -> str:
@@ -141,8 +118,22 @@ class Result:
 
 
 def arms(study: Study) -> list[Arm]:
-    """All arms, then the sweep over single layers."""
-    return [*map(Arm, ARMS), *(Arm(DROPIN, layer) for layer in layers_of(study.base))]
+    """All arms, then the sweep."""
+    return [*map(Arm, ARMS), *(Arm(DROPIN, layer) for layer in study.sweep)]
+
+
+def tasks(study: Study, chosen: Sequence[Arm] = ()) -> list[tuple[Arm, int]]:
+    """Arms and seeds to run; of what draws nothing at random there is one run.
+
+    Args:
+        study: On what.
+        chosen: Which arms; none: all, the sweep included.
+    """
+    return [
+        (arm, seed)
+        for arm in chosen or arms(study)
+        for seed in range(1 if arm.name == AS_IS else study.sweep_seeds if arm.layer else study.seeds)
+    ]
 
 
 def run(study: Study, arm: Arm, seed: int) -> Result:
@@ -151,21 +142,23 @@ def run(study: Study, arm: Arm, seed: int) -> Result:
     Raises:
         ValueError: If plasticity is to share less than two epochs.
     """
-    folder = study.work / f"{arm.label}-seed{seed}-{_digest(study)}"
+    folder = _folder(study, arm, seed)
     file = folder / RESULT_FILE
     if file.exists():
         found = json.loads(file.read_text("utf-8"))
         return Result(**found | {"scores": tuple(found["scores"])})
     stages = _Stages(study, arm, seed, folder)
     detector = _DONE[arm.name](stages).eval()
-    dev = training.embed(detector, study.batches(seed).dev)
+    last = stages.fits[-1] if stages.fits else None
+    with torch.autocast("cpu", torch.bfloat16, enabled=bool(last) and last.precision == "bf16-mixed"):
+        scores = study.judge(detector)
     result = Result(
         parameters=sum(parameter.numel() for parameter in detector.parameters()),
         trained_parameters=stages.trained_parameters,
         epochs=sum(len(fit.history) for fit in stages.fits),
         seconds=round(sum(epoch.seconds for fit in stages.fits for epoch in fit.history), 1),
-        dev_eer=metrics.eer_roc(dev.scores, dev.labels),
-        scores=tuple(round(float(score), 4) for score in study.judge(detector)),
+        dev_eer=last.best.dev_eer if last else _dev_eer(study, detector),
+        scores=tuple(round(float(score), 4) for score in scores),
     )
     folder.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".writing")
@@ -177,11 +170,35 @@ def run(study: Study, arm: Arm, seed: int) -> Result:
     return result
 
 
-def _digest(study: Study) -> str:
+def dropped_in(study: Study, seed: int) -> Detector:
+    """The detector that the arm `dropin` came to.
+
+    Raises:
+        FileNotFoundError: If it was not run.
+    """
+    arm = Arm(DROPIN)
+    folder = _folder(study, arm, seed)
+    stages = _Stages(study, arm, seed, folder)
+    wide = stages.widened(stages.base())
+    wide.load_state_dict(load_file(folder / "fit-0" / BEST_FILE))
+    return wide.eval()
+
+
+def _dev_eer(study: Study, detector: Detector) -> float:
+    dev = training.embed(detector, study.batches(study.data, 0).dev)
+    return metrics.eer_roc(dev.scores, dev.labels)
+
+
+def _folder(study: Study, arm: Arm, seed: int) -> Path:
+    return study.work / f"{arm.label}-seed{seed}-{_digest(study, arm)}"
+
+
+def _digest(study: Study, arm: Arm) -> str:
     """Of all that decides what a run comes to, but for the clips."""
     described: dict[str, Any] = {
-        name: getattr(study, name) for name in ("share", "layers", "count", "recipe", "from_scratch")
+        name: getattr(study, name) for name in ("share", "layers", "count", "data", "recipe", "from_scratch")
     }
+    described["alone"] = study.sweep.get(arm.layer)
     text = json.dumps(described | {"base": weights_sha256(study.base)}, default=dataclasses.asdict)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -199,7 +216,8 @@ class _Stages:
 
     def widened(self, detector: Detector, keep_function: bool = True) -> Detector:
         study = self.study
-        layers, count = ((self.arm.layer,), None) if self.arm.layer else (study.layers, study.count)
+        alone = self.arm.layer
+        layers, count = (study.sweep[alone], None) if alone else (study.layers, study.count)
         return widen(detector, study.share, layers, count, self.seed, keep_function)
 
     def fit(self, detector: Detector, recipe: Recipe) -> Detector:
@@ -212,7 +230,7 @@ class _Stages:
         self.trained_parameters = max(self.trained_parameters, trained)
         folder = self.folder / f"fit-{len(self.fits)}"
         recipe = dataclasses.replace(recipe, seed=self.seed)
-        batches = self.study.batches(self.seed)
+        batches = self.study.batches(self.study.data, self.seed)
         self.fits.append(training.fit(detector, *batches, recipe, folder, loss=LOSSES[detector.loss]))
         return detector
 
@@ -264,10 +282,8 @@ def series(
         By arm, the results in the order of their seeds.
     """
     found: dict[Arm, list[Result]] = {}
-    for arm in chosen or arms(study):
-        # What draws nothing at random has one result.
-        for seed in range(1 if arm.name == AS_IS else study.seeds):
-            result = run(study, arm, seed)
-            found.setdefault(arm, []).append(result)
-            say(f"{study.name}, {arm.label}, seed {seed}: dev EER {result.dev_eer:.1%}, {result.seconds} s")
+    for arm, seed in tasks(study, chosen):
+        result = run(study, arm, seed)
+        found.setdefault(arm, []).append(result)
+        say(f"{study.name}, {arm.label}, seed {seed}: dev EER {result.dev_eer:.1%}, {result.seconds} s")
     return found

@@ -8,6 +8,7 @@ A copy has one damage to one clip in one way, so that the same figures come out 
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ncdetect import pipeline, resynthesis, training
 from ncdetect.augment import WaveAugment
-from ncdetect.corpora import Manifest
+from ncdetect.corpora import Clip, Manifest
 from ncdetect.encoders import pretrained
 from ncdetect.features import FeatureBatches, Features, FeatureWindows, computed
 from ncdetect.loading import Balance, Batch, TrainBatches, Waves
@@ -163,6 +164,7 @@ def probe(
     setting: Probe,
     folder: Path,
     epoch_done: Callable[[Epoch], None] = lambda _: None,
+    targets: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Detector, Fit]:
     """Train projection and head on pooled statistics.
 
@@ -174,6 +176,8 @@ def probe(
         setting: How.
         folder: Of the run.
         epoch_done: Is told of each epoch.
+        targets: By copy, what is learned of each of the manifest's clips, 0 (real) to 1 (fake), (N,); None
+            is its label.
 
     Returns:
         A detector that reads statistics, and how its training went.
@@ -185,12 +189,62 @@ def probe(
     parts = [pooled[copy].subset(train) for copy in setting.copies]
     everything = np.arange(len(train))
     projection.standardise_on(torch.cat([part.batch(everything).wave for part in parts]))
+    if targets is not None:
+        parts = [
+            dataclasses.replace(part, labels=targets[copy][train])
+            for copy, part in zip(setting.copies, parts, strict=True)
+        ]
     batches = FeatureBatches(
         parts, _part(manifest, train), setting.batch_size, setting.recipe.seed, setting.balance,
         setting.epoch_clips, _shares(setting), setting.mixup,
     )  # fmt: skip
     fit = _fit(top, batches, pooled[CLEAN], manifest, train, dev, setting, folder, epoch_done)
     return top.eval(), fit
+
+
+def taught(
+    pooled: Mapping[str, Features],
+    manifest: Manifest,
+    train: Sequence[int],
+    dev: Sequence[int],
+    setting: Probe,
+    folder: Path,
+    parts: int = 3,
+    share: float = 0.5,
+) -> dict[str, np.ndarray]:
+    """Targets for another probe: labels mixed with what a teacher says (Hinton et al. 2015).
+
+    The teacher's word on a clip comes from a probe that was trained without the clip's generator or speaker,
+    so that it says how a clip sounds and not what it remembers.
+
+    Args:
+        pooled: What the teacher hears, by copy, of the manifest's clips.
+        manifest: The clips.
+        train: Rows to speak of.
+        dev: Rows that choose the teachers' epochs.
+        setting: How the teachers are trained.
+        folder: Of their runs.
+        parts: Number of teachers, each with another part of the generators and speakers left out.
+        share: Of the teacher in a target; the label has the rest.
+
+    Returns:
+        By copy, (N,): targets at the train rows, labels elsewhere.
+    """
+    train = np.asarray(train)
+    fold = np.array([group_number(manifest.clips[row]) % parts for row in train])
+    targets = {copy: manifest.labels.astype(np.float32) for copy in setting.copies}
+    for part in range(parts):
+        apart = train[fold == part]
+        teacher, _ = probe(pooled, manifest, train[fold != part], dev, setting, folder / f"teacher{part}")
+        for copy in setting.copies:
+            said = 1 / (1 + np.exp(-judged(teacher, pooled[copy], apart).scores))
+            targets[copy][apart] = (1 - share) * targets[copy][apart] + share * said
+    return targets
+
+
+def group_number(clip: Clip) -> int:
+    """A number of a clip's generator or speaker, the same everywhere."""
+    return int.from_bytes(hashlib.sha256(pipeline.group_of(clip).encode()).digest()[:4], "big")
 
 
 def tuned(

@@ -10,7 +10,8 @@ from torch import nn
 
 from ncdetect import dropin_study, dropin_words, training
 from ncdetect.dropin import new_parameters, widen
-from ncdetect.dropin_study import ARMS, Arm, Result, Study, of_features, of_waves
+from ncdetect.dropin_bases import of_features, of_waves
+from ncdetect.dropin_study import ARMS, Arm, Result, Study
 from ncdetect.features import FeatureWindows, computed
 from ncdetect.findings_words import read_csv
 from ncdetect.frontends import LogMel
@@ -24,6 +25,7 @@ from ncdetect.training import Recipe
 
 RECIPE = Recipe(epochs=3, precision="32-true")
 DATA = Data(batch_size=16, epoch_clips=32)
+LAYERS = ("backbone.layers.0", "backbone.layers.1")
 
 
 def fresh():
@@ -51,15 +53,16 @@ def study(features, made_corpus, tmp_path):
         base=fresh(),
         fresh=fresh,
         batches=partial(
-            of_features, features["train"], made_corpus.select(split="train"), features["dev"], DATA
+            of_features, [features["train"]], made_corpus.select(split="train"), features["dev"], None
         ),
         judge=lambda detector: training.embed(detector, FeatureWindows(features["eval"])).scores,
         sets=[TestSet("all", np.arange(24), labels, groups)],
         work=tmp_path,
+        data=DATA,
         recipe=RECIPE,
         from_scratch=dataclasses.replace(RECIPE, epochs=4),
         share=0.5,
-        seeds=2,
+        sweep={"first": LAYERS[:1], "second": LAYERS[1:], "two": LAYERS},
     )
 
 
@@ -70,9 +73,8 @@ def count(detector):
 def test_every_arm_trains_what_it_says(study):
     before = {name: value.clone() for name, value in study.base.state_dict().items()}
     found = dropin_study.series(study)
-    layers = ["backbone.layers.0", "backbone.layers.1"]
-    assert list(found) == [*map(Arm, ARMS), *(Arm("dropin", layer) for layer in layers)]
-    assert [len(runs) for runs in found.values()] == [1, 2, 2, 2, 2, 2, 2]
+    assert list(found) == [*map(Arm, ARMS), *(Arm("dropin", name) for name in ("first", "second", "two"))]
+    assert [len(runs) for runs in found.values()] == [1, 2, 2, 2, 2, 1, 1, 1]  # the sweep has one seed
     small, wide = count(study.base), widen(study.base, 0.5)
     new = sum(parameter.numel() for parameter in new_parameters(wide).values())
     facts = {arm.label: dataclasses.astuple(runs[0])[:3] for arm, runs in found.items()}
@@ -81,16 +83,21 @@ def test_every_arm_trains_what_it_says(study):
     assert facts["dropin"] == (small + new, new, 3)
     assert facts["plasticity"] == (small, small + new, 2 + 1)
     assert facts["same-size"] == (small + new, small + new, 4)
-    for layer in layers:
-        alone = count(widen(study.base, 0.5, [layer]))
-        assert facts[f"dropin-{layer}"] == (alone, alone - small, 3)
+    for name, layers in study.sweep.items():
+        alone = count(widen(study.base, 0.5, layers))
+        assert facts[f"dropin-{name}"] == (alone, alone - small, 3)
+    assert found[Arm("dropin", "two")][0].scores == found[Arm("dropin")][0].scores  # these are all layers
     # The base is as it was, and is what `as-is` judges.
     assert all(torch.equal(value, before[name]) for name, value in study.base.state_dict().items())
     (as_is,) = found[Arm("as-is")]
     np.testing.assert_allclose(as_is.scores, study.judge(study.base.eval()), atol=1e-4)
     assert as_is.seconds == 0 < found[Arm("dropin")][0].seconds
     others = [run.scores for arm, runs in found.items() if arm != Arm("as-is") for run in runs]
-    assert len({*others, as_is.scores}) == 13  # arms and seeds differ
+    assert len({*others, as_is.scores}) == 11  # arms and seeds differ
+    wide = dropin_study.dropped_in(study, 1)
+    np.testing.assert_allclose(study.judge(wide), found[Arm("dropin")][1].scores, atol=1e-4)
+    with pytest.raises(FileNotFoundError):
+        dropin_study.dropped_in(study, 2)
 
 
 def test_what_is_done_is_read_and_another_setting_is_another_run(study, monkeypatch):
@@ -109,6 +116,7 @@ def test_what_is_done_is_read_and_another_setting_is_another_run(study, monkeypa
         dataclasses.replace(study, share=0.25, seeds=1),
         dataclasses.replace(study, recipe=dataclasses.replace(RECIPE, learning_rate=2e-3), seeds=1),
         dataclasses.replace(study, base=fresh(), seeds=1),
+        dataclasses.replace(study, data=dataclasses.replace(DATA, epoch_clips=48), seeds=1),
     ]
     for number, other in enumerate(others, 1):
         dropin_study.series(other, arms)
@@ -150,6 +158,20 @@ def test_a_killed_run_goes_on_to_the_same_result(study, monkeypatch):
     again = dropin_study.run(study, arm, 0)
     assert log == ["fit-0", "fit-0", "fit-1"]
     assert dataclasses.replace(again, seconds=0) == dataclasses.replace(whole, seconds=0)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_it_is_judged_in_the_precision_in_which_it_was_trained(study, precision):
+    seen = []
+
+    def judge(detector):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return np.zeros(24)
+
+    recipe = dataclasses.replace(RECIPE, epochs=1, precision=precision)
+    study = dataclasses.replace(study, judge=judge, recipe=recipe, seeds=1)
+    dropin_study.series(study, [Arm("as-is"), Arm("fine-tuned")])
+    assert seen == [False, precision == "bf16-mixed"]
 
 
 def test_plasticity_needs_two_epochs(study):
@@ -209,36 +231,76 @@ def test_the_table_by_hand(study):
     ]  # fmt: skip
     eers = {key: row["eer"] for key, row in found.items()}
     assert eers["as-is", "mean"] == 0.5 and eers["fine-tuned", "mean"] == 0.25 and eers["dropin", "mean"] == 0
-    assert found["fine-tuned", "mean"]["difference"] == "" and found["fine-tuned", "mean"]["seconds"] == 2.0
-    assert found["as-is", "0"]["difference"] == 0.5  # the base against the first fine-tuning
-    assert found["as-is", "mean"]["difference"] == 0.25  # and against both
-    assert [found["dropin", seed]["difference"] for seed in ("0", "1", "mean")] == [0, -0.5, -0.25]
+    tuned = found["fine-tuned", "mean"]
+    assert tuned["from_fine-tuned"] == tuned["from_same-size"] == "" and tuned["seconds"] == 2.0
+    assert tuned["from_as-is"] == -0.25 and tuned["sd"] == 0.3536  # of 0 and 0.5
+    assert found["fine-tuned", "0"]["sd"] == ""
+    assert found["as-is", "0"]["from_fine-tuned"] == 0.5  # the base against the first fine-tuning
+    assert found["as-is", "mean"]["from_fine-tuned"] == 0.25  # and against both
+    assert [found["dropin", seed]["from_fine-tuned"] for seed in ("0", "1", "mean")] == [0, -0.5, -0.25]
+    assert found["dropin", "mean"]["from_as-is"] == -0.5
+    plan = ("most_epochs", "epoch_clips", "learning_rate", "pretrained_rate")
+    assert [tuned[name] for name in plan] == [3, 32, 1e-3, 1.0]
+    assert [found["as-is", "mean"][name] for name in plan] == [0, 0, "", ""]
     assert found["dropin", "0"]["layer"] == "x.1" and found["dropin", "0"]["trained_parameters"] == 4
     assert (found["dropin", "0"]["reals"], found["dropin", "0"]["fakes"]) == (2, 2)
 
 
-def test_it_is_written_for_machines_and_people(study, tmp_path):
+def drawn(study, better, seeds=2):
+    """Made scores: those of an arm in `better` tell reals from fakes, the others hardly."""
     rng = np.random.default_rng(0)
     labels = study.sets[0].labels
-    runs = {
-        arm: [result(rng.normal(size=24) + (4.0 if arm.name == "dropin" else 0.5) * labels) for _ in range(2)]
+    return {
+        arm: [
+            result(rng.normal(size=24) + (6.0 if arm.label in better else 0.5) * labels, dev_eer=0.2)
+            for _ in range(seeds)
+        ]
         for arm in dropin_study.arms(study)
     }
-    files = dropin_words.write(dropin_words.rows(study, runs), tmp_path / "out", "python -m x")
+
+
+def test_it_is_written_for_machines_and_people(study, tmp_path):
+    runs = drawn(study, ["dropin", "dropin-first", "dropin-second", "dropin-two"])
+    table = dropin_words.rows(study, runs)
+    files = dropin_words.write(table, tmp_path / "out", "python -m x", "What is seen.")
     assert [file.name for file in files] == ["dropin.csv", "dropin.md"]
     table = read_csv(files[0])
-    assert len(table) == 7 * 3 and table[0]["model"] == "gru" and table[0]["corpus"] == "all"
+    assert len(table) == 8 * 3 and table[0]["model"] == "gru" and table[0]["corpus"] == "all"
     text = files[1].read_text("utf-8")
-    assert text.startswith("Made by `python -m x`.\n")
-    assert "**gru**: a layer that is widened gets 50 % more neurons." in text
+    assert text.startswith("Made by `python -m x`.\n") and text.endswith("\n\nWhat is seen.\n")
+    assert (
+        "**gru**: a layer that is widened gets 50 % more neurons. Trained for at most 3 epochs of 32 clips "
+        "at a rate of 0.001, from scratch for at most 4 at 0.001." in text
+    )
     place = "on new clips of the training collections"
-    assert f"- Dropin: only the new neurons trained, {place}, against fine-tuning: better, by " in text
+    assert "- Dropin helps, says the paper. That holds here: of 3 comparisons 3 are in its favour, 0 " in text
+    assert f"- Dropin {place}, against fine-tuning it for as many epochs: better, by " in text
+    assert "- Plasticity helps, says the paper. That does not hold here: of 3 comparisons 0 are" in text
+    assert "- Dropin trains 100 % as many parameters as fine-tuning, in 100 % of its time;" in text
+    assert "the intervals of all layers overlap, so which one is best stays open." in text
     assert "Dropin into one layer alone" in text
-    assert "| `backbone.layers.1` | 10 | 4 | 2.0 | 2 | 25.0 | " in text
-    assert "Each figure is the mean of 2 trainings" in text
-    # Without fine-tuning nothing is compared, without a sweep there is no table of it.
+    assert "| `second` | 10 | 4 | 2.0 | 2 | 20.0 | " in text
+    assert text.count("Each figure is the mean of 2 trainings") == 2
+    # Without a reference nothing is compared, without a sweep there is no table of it.
     text = dropin_words.markdown(dropin_words.rows(study, {Arm("dropin"): runs[Arm("dropin")]}), "x")
-    assert "against fine-tuning:" not in text and "one layer alone" not in text
+    assert "against" not in text.split("**gru**")[1] and "one layer alone" not in text
+
+
+def test_a_claim_holds_in_part_and_layers_may_lie_apart(study):
+    runs = drawn(study, ["plasticity", "same-size", "dropin-second"])
+    text = dropin_words.markdown(dropin_words.rows(study, runs), "x")
+    assert "Plasticity helps, says the paper. That holds here in part: of 3 comparisons 2 are in its" in text
+    told = "That does not hold here: of 3 comparisons 0 are in its favour, 1 against it, and 2 open."
+    assert f"Dropin helps, says the paper. {told}" in text
+    assert "the lowest EER of a single layer is that of `second`" in text
+    assert "that of `first`, the one with the lowest EER on dev," in text  # the first of equals
+    assert "the intervals of some layers lie apart." in text
+
+
+def test_the_rate_of_pretrained_layers_is_told(study):
+    study = dataclasses.replace(study, recipe=dataclasses.replace(RECIPE, pretrained_rate=0.1))
+    text = dropin_words.markdown(dropin_words.rows(study, drawn(study, [])), "x")
+    assert "at a rate of 0.001 (the pretrained layers at 0.1 of it), from scratch" in text
 
 
 def test_batches_of_waves_are_those_of_the_other_trainings(made_corpus):

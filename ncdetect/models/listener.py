@@ -1,24 +1,36 @@
 """Detectors on pretrained encoders: `listener` has Whisper and DistillMOS, `small-listener` the latter.
 
-The hidden states of Whisper tiny.en's first layers and of DistillMOS are pooled over time (mean and deviation
-of every layer) and projected to the embedding. The encoders' convolutions, and Whisper's first layer, are the
+The hidden states of Whisper's first layers and of DistillMOS are pooled over time (mean and deviation of
+every layer) and projected to the embedding. The encoders' convolutions, and Whisper's first layer, are the
 front end and stay as they were pretrained; the layers above may be fine-tuned.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ncdetect.compression import Stored
 from ncdetect.encoders import WhisperEncoder
 from ncdetect.encoders.distillmos import FEATURES, Convolutions, Transformer
 from ncdetect.models.base import Detector, Dropout
 
-WIDTH, HEADS = 384, 6
-"""Of Whisper tiny.en."""
+
+@dataclass(frozen=True)
+class Whisper:
+    """How much of which Whisper is heard."""
+
+    width: int
+    heads: int
+    layers: int
+
+
+TINY_EN, BASE = Whisper(384, 6, 3), Whisper(512, 8, 4)
 MOS_WIDTH, MOS_HEADS = 200, 8
 FROZEN_LAYERS = 1
 """Whisper's layers in the front end."""
+EMBEDDING_DIM = 128
 LIMIT = 6.0
 """Standardised statistics are clipped here: one strange value must not outvote all others."""
 
@@ -26,18 +38,18 @@ LIMIT = 6.0
 class ListenerFrontEnd(nn.Module):
     """The encoders' lower parts: (B, T) -> (B, F, L), 50 frames a second, each clip at the same peak.
 
-    F is 384 (Whisper's convolutions and first layer), where it is heard, and 1,024 (of DistillMOS).
+    F is Whisper's width (its convolutions and first layer), where it is heard, and 1,024 (of DistillMOS).
     """
 
-    def __init__(self, whisper: bool):
+    def __init__(self, whisper: Whisper | None):
         """Build it with fresh weights, with or without Whisper."""
         super().__init__()
-        self.whisper = WhisperEncoder(WIDTH, FROZEN_LAYERS, HEADS) if whisper else None
+        self.whisper = WhisperEncoder(whisper.width, FROZEN_LAYERS, whisper.heads) if whisper else None
         self.mos = Convolutions()
 
     def forward(self, wave: Tensor) -> Tensor:
         """Features of waveforms at 16 kHz."""
-        wave = wave * (0.95 / wave.abs().amax(dim=1, keepdim=True).clamp_min(1e-5))
+        wave = same_peak(wave)
         parts = [self.mos(wave)]
         if self.whisper is not None:
             parts.insert(0, self.whisper(wave)[-1])
@@ -47,17 +59,17 @@ class ListenerFrontEnd(nn.Module):
 class Pooling(nn.Module):
     """The encoders' upper layers and the statistics of every hidden state: (B, F, L) -> (B, `size`)."""
 
-    def __init__(self, whisper_layers: int, mos_layers: int):
+    def __init__(self, whisper: Whisper | None, mos_layers: int):
         """Build it with fresh weights.
 
         Args:
-            whisper_layers: Of Whisper, those of the front end included; 0 where it is not heard.
+            whisper: The layers of the front end are counted; None where it is not heard.
             mos_layers: Of DistillMOS's seven.
         """
         super().__init__()
-        upper = max(0, whisper_layers - FROZEN_LAYERS)
-        self.width = WIDTH if whisper_layers else 0
-        self.whisper = WhisperEncoder(WIDTH, upper, HEADS).layers
+        upper = whisper.layers - FROZEN_LAYERS if whisper else 0
+        self.width = whisper.width if whisper else 0
+        self.whisper = WhisperEncoder(whisper.width, upper, whisper.heads).layers if whisper else ()
         self.mos = Transformer(MOS_WIDTH, mos_layers, MOS_HEADS)
         self.size = 2 * (self.width * (upper + 1) + FEATURES + MOS_WIDTH * mos_layers)
 
@@ -70,8 +82,30 @@ class Pooling(nn.Module):
             for layer in self.whisper:
                 states.append(layer(states[-1]))
         states += [judged, *self.mos(judged)]
-        moments = [torch.cat([x.float().mean(1), x.float().std(1)], dim=1) for x in states]
-        return torch.cat(moments, dim=1)
+        return moments(states)
+
+
+class WhisperStatistics(nn.Module):
+    """What `Pooling` makes of Whisper's part: (B, T) -> (B, 2 x width x layers)."""
+
+    def __init__(self, encoder: WhisperEncoder):
+        """Take an encoder, cut to the layers that are heard."""
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """Statistics of waveforms at 16 kHz."""
+        return moments(self.encoder(same_peak(wave))[1:])
+
+
+def same_peak(wave: Tensor) -> Tensor:
+    """Waveforms (B, T) brought to a peak of 0.95."""
+    return wave * (0.95 / wave.abs().amax(dim=1, keepdim=True).clamp_min(1e-5))
+
+
+def moments(states: Sequence[Tensor]) -> Tensor:
+    """Mean and deviation over time of each state (B, L, D), one state after another: (B, 2 x sum of D)."""
+    return torch.cat([torch.cat([x.float().mean(1), x.float().std(1)], dim=1) for x in states], dim=1)
 
 
 class Projection(nn.Module):
@@ -119,27 +153,30 @@ class Projection(nn.Module):
 class ListenerBackbone(nn.Sequential):
     """Pooling, then projection: (B, F, L) -> (B, D)."""
 
-    def __init__(self, whisper_layers: int, mos_layers: int, embedding_dim: int, dropout: float):
+    def __init__(self, whisper: Whisper | None, mos_layers: int, embedding_dim: int, dropout: float):
         """Build it with fresh weights; see `Pooling` and `Projection`."""
-        pooling = Pooling(whisper_layers, mos_layers)
+        pooling = Pooling(whisper, mos_layers)
         super().__init__(pooling, Projection(pooling.size, embedding_dim, dropout))
 
 
-def _detector(
-    whisper_layers: int, mos_layers: int, embedding_dim: int, dropout: float, stored: Stored
-) -> Detector:
-    backbone = ListenerBackbone(whisper_layers, mos_layers, embedding_dim, dropout)
-    detector = Detector(ListenerFrontEnd(whisper_layers > 0), backbone, embedding_dim)
-    detector.stored = stored
+def _detector(whisper: Whisper | None, mos_layers: int, dropout: float) -> Detector:
+    backbone = ListenerBackbone(whisper, mos_layers, EMBEDDING_DIM, dropout)
+    detector = Detector(ListenerFrontEnd(whisper), backbone, EMBEDDING_DIM)
+    detector.stored = "int8"
     detector.pretrained = ("frontend.", "backbone.0.")
     return detector
 
 
 def listener(dropout: float = 0.3) -> Detector:
+    """Four layers of Whisper base and all of DistillMOS, 128-d embedding, 19 M parameters."""
+    return _detector(BASE, 7, dropout)
+
+
+def light_listener(dropout: float = 0.3) -> Detector:
     """Three layers of Whisper tiny.en and all of DistillMOS, 128-d embedding, 11 M parameters."""
-    return _detector(3, 7, 128, dropout, "int8")
+    return _detector(TINY_EN, 7, dropout)
 
 
 def small_listener(dropout: float = 0.3) -> Detector:
     """Four layers of DistillMOS, 128-d embedding, 3.6 M parameters."""
-    return _detector(0, 4, 128, dropout, "int8")
+    return _detector(None, 4, dropout)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-import ncdetect._torchaudio  # noqa: F401  must come before transformers, which imports torchaudio itself
+from ncdetect._transformers import import_transformers
 from ncdetect.models.base import Detector
 from ncdetect.models.gru import MeanProjection
 
@@ -47,7 +47,7 @@ def wav2vec2(
         ValueError: If weights and config are given, or the weights are not those of a wav2vec 2.0.
         FileNotFoundError: If there are no weights under that name.
     """
-    transformers = _transformers()
+    transformers = import_transformers()
     if weights is None:
         model = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**UNMASKED | dict(config or {})))
     elif config:
@@ -58,16 +58,6 @@ def wav2vec2(
     detector = Detector(Wav2Vec2FrontEnd(model), MeanProjection(size, EMBEDDING_DIM, dropout), EMBEDDING_DIM)
     detector.pretrained = ("frontend.",)
     return detector
-
-
-def _transformers() -> ModuleType:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ImportError(
-            "wav2vec2 needs the package transformers: pip install 'transformers>=5,<6'"
-        ) from error
-    return transformers
 
 
 def _published(transformers: ModuleType, weights: str) -> nn.Module:

@@ -28,6 +28,7 @@ KEPT = 2
 NOBODY = ""
 KINDS = {
     "listener": "two speech encoders, and a small network that reads them",
+    "light-listener": "two speech encoders, and a small network that reads them",
     "small-listener": "one small speech encoder, and a network that reads it",
     "tiny-resnet": "a small network that looks at the spectrogram",
     "resnet18b": "a network that looks at the spectrogram",
@@ -79,7 +80,11 @@ def about(folder: Path) -> str:
     learned = f", trained on {sum(counts):,} clips" if all(isinstance(n, int) for n in counts) else ""
     rule = str(facts.get("rule", "")).rpartition("-")[0]
     chosen = f" chosen by the rule “{title(rule)}”" if learned and rule in RULES else ""
-    return f"{KINDS.get(architecture, f'a network called {architecture}')}{learned}{chosen}"
+    adopted = str(architecture).removeprefix("hub:")
+    other = (
+        f"{adopted}, as its authors trained it" if adopted != architecture else f"a network called {adopted}"
+    )
+    return f"{KINDS.get(architecture, other)}{learned}{chosen}"
 
 
 def predictor(name: str) -> "Predictor":

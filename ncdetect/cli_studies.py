@@ -1,0 +1,218 @@
+"""Commands that study detectors, or build those that ship: they take minutes to hours and write tables."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ncdetect.checkpoint import DEFAULT
+from ncdetect.cli_options import Checkpoint, Corpora, Data, Jobs, Precision, Work, progress_bar, runs_bar
+
+studies = typer.Typer()
+
+
+@studies.command(name="robustness")
+def robustness_command(
+    data: Data,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name or folder, as elsewhere; the shipped one if not given; may be given several times."
+        ),
+    ] = None,
+    corpus: Corpora = None,
+    results: Annotated[Path, typer.Option(help="Folder for robustness.csv and .md.")] = Path(
+        "assets/results"
+    ),
+) -> None:
+    """Judge the eval clips again after MP3, telephone, noise and the like: does the verdict survive?"""
+    from ncdetect import robustness
+    from ncdetect.layouts import open_corpus
+    from ncdetect.loading import Waves
+    from ncdetect.predictor import Predictor
+
+    names = checkpoint or [DEFAULT]
+    waves = Waves(robustness.eval_clips(open_corpus(data).select(corpus=corpus or None)))
+    predictors = [Predictor.from_pretrained(name) for name in names]
+    found = [entry for one in predictors for entry in robustness.measure(one, waves, progress_bar)]
+    command = "python -m ncdetect robustness --data DATA"
+    command += "".join(f" --checkpoint {name}" for name in names)
+    command += "".join(f" --corpus {name}" for name in corpus or ())
+    for file in robustness.write(found, results, command):
+        typer.echo(str(file))
+
+
+@studies.command(name="joined")
+def joined_command(
+    data: Data,
+    checkpoint: Checkpoint = DEFAULT,
+    results: Annotated[Path, typer.Option(help="Folder for joined.csv and joined.md.")] = Path(
+        "assets/results"
+    ),
+) -> None:
+    """Measure a detector on long clips made of short ones: the mean over windows, and the timeline's use."""
+    from ncdetect import timeline, timeline_words
+    from ncdetect.layouts import open_corpus
+    from ncdetect.predictor import Predictor
+
+    rows = timeline.study(Predictor.from_pretrained(checkpoint), open_corpus(data), progress_bar)
+    command = f"python -m ncdetect joined --data DATA --checkpoint {checkpoint}"
+    for file in timeline_words.write(rows, results, command):
+        typer.echo(str(file))
+
+
+@studies.command(name="compare")
+def compare_command(
+    data: Annotated[Path, typer.Option(help="Folder that is a corpus, or holds one in each of its folders.")],
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name or folder, as elsewhere; all of checkpoints/ if not given; may be given several times."
+        ),
+    ] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FILE: a further system and its CSV with columns path and score, as `score` writes."
+        ),
+    ] = None,
+    official: Annotated[
+        Path | None, typer.Option(help="Folder of AASIST's official weights, aasist.pth and aasist-l.pth.")
+    ] = None,
+    asv_scores: Annotated[
+        list[str] | None,
+        typer.Option(help="CORPUS=FILE: ASVspoof 2019's scores of a speaker verification, for min t-DCF."),
+    ] = None,
+    work: Annotated[
+        Path, typer.Option(help="Folder for what each checkpoint says; a killed run goes on there.")
+    ] = Path("build/compare"),
+    results: Annotated[Path, typer.Option(help="Folder for compare.csv and compare.md.")] = Path(
+        "assets/results"
+    ),
+) -> None:
+    """Measure all detectors on the same eval clips: error rates with intervals, costs, size, speed."""
+    from ncdetect import compare, compare_words, systems
+    from ncdetect.experiments import open_data
+
+    names = systems.shipped() if checkpoint is None else checkpoint
+    files = [compare.named_file(text) for text in scores or ()]
+    asv = {corpus: compare.read_asv(file) for corpus, file in map(compare.named_file, asv_scores or ())}
+    tests, parts = compare.eval_clips(open_data(data))
+    found = [systems.of_checkpoint(name, tests, work, progress_bar) for name in names]
+    if official:
+        found += [
+            systems.official(name, official, tests, work, progress_bar) for name in ("aasist", "aasist-l")
+        ]
+    found += [systems.of_file(name, file, tests) for name, file in files]
+    command = "python -m ncdetect compare --data DATA"
+    command += "".join(f" --checkpoint {name}" for name in checkpoint or ())
+    command += " --official WEIGHTS" if official else ""
+    command += "".join(f" --scores {name}={file.name}" for name, file in files)
+    command += "".join(f" --asv-scores {corpus}=FILE" for corpus in asv)
+    for file in compare_words.write(compare.rows(found, parts, asv), results, command):
+        typer.echo(str(file))
+
+
+@studies.command(name="detector")
+def detector_command(
+    data: Data,
+    weights: Annotated[Path, typer.Option(help="Folder of the encoders' published weights.")],
+    work: Work = Path("build/detector"),
+    out: Annotated[Path, typer.Option(help="Where `listener` and `tiny` are written.")] = Path("checkpoints"),
+    examples: Annotated[Path, typer.Option(help="CSV of the example clips for the bank.")] = Path(
+        "assets/examples/examples.csv"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder for detector.csv and .md.")] = Path("assets/results"),
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each change in the series.")] = 1,
+    jobs: Jobs = 1,
+    precision: Precision = "auto",
+) -> None:
+    """Build the detectors that ship: a series of measured changes, the best of it, its figures. Resumable."""
+    from ncdetect import detector_build
+    from ncdetect.detector_study import Place
+
+    detector_build.run(
+        Place(data, work, weights, seeds, jobs), out, results,
+        examples if examples.is_file() else None, precision, progress_bar, typer.echo,
+    )  # fmt: skip
+
+
+@studies.command(name="build")
+def build_command(
+    data: Data,
+    work: Work = Path("build/experiments"),
+    out: Annotated[Path, typer.Option(help="For `tiny-resnet`, `tiny-nc` and `corpora`.")] = Path(
+        "checkpoints"
+    ),
+    examples: Annotated[Path, typer.Option(help="CSV of the example clips for the bank.")] = Path(
+        "assets/examples/examples.csv"
+    ),
+    practice: Annotated[Path, typer.Option(help="Folder of the Sampling lab's free clips.")] = Path(
+        "assets/practice"
+    ),
+    results: Annotated[Path, typer.Option(help="Folder for the tables of all figures.")] = Path(
+        "assets/results"
+    ),
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each rule and budget.")] = 3,
+    jobs: Jobs = 1,
+    precision: Precision = "auto",
+) -> None:
+    """Build what ships: experiment 4, the winner on dev trained at length, its figures. Resumable."""
+    from ncdetect import build
+    from ncdetect.experiments import Study
+
+    plan = build.Plan(
+        study=Study(data, work, seeds, jobs, precision),
+        results=results,
+        out=out,
+        examples=examples if examples.is_file() else None,
+        practice=practice if practice.is_dir() else None,
+    )
+    with runs_bar("experiment 4") as finished:
+        build.build(plan, progress_bar, typer.echo, finished)
+
+
+@studies.command()
+def experiment(
+    number: Annotated[
+        int,
+        typer.Argument(
+            min=1,
+            max=4,
+            help="1: each corpus by itself. 2: keep-rates of NC sampling. 3: random clips. "
+            "4: rules of selection at equal budgets and equal steps.",
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="Folder that is a corpus, or holds one in each of its folders.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each kind.")] = 3,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(help="3: clips of each class and corpus; 4: shares. May be given several times."),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="1: only this architecture; may be given several times.")
+    ] = None,
+    work: Work = Path("build/experiments"),
+    out: Annotated[Path, typer.Option(help="Folder for experiment-N.csv and .md.")] = Path("assets/results"),
+    jobs: Jobs = 1,
+    draws: Annotated[
+        int | None, typer.Option(help="2-4: clips that each training draws; all draw the same number.")
+    ] = None,
+    precision: Precision = "auto",
+) -> None:
+    """Run one of the experiments and write its table. Killed and called again, it goes on."""
+    from ncdetect import experiments, tables
+
+    study = experiments.Study(data, work, seeds, jobs, precision, draws)
+    if model:
+        study = dataclasses.replace(study, models=tuple(model))
+    runs = experiments.plan(study, number, budget or ())
+    with runs_bar(f"experiment {number}") as finished:
+        results = experiments.run(study, runs, progress_bar, finished=finished)
+    command = f"python -m ncdetect experiment {number} --data DATA --seeds {seeds}"
+    command += "".join(f" --budget {value:g}" for value in budget or ())
+    command += "".join(f" --model {name}" for name in model or ())
+    command += f" --draws {draws}" if draws else ""
+    for file in tables.write(study, number, runs, results, out, command):
+        typer.echo(str(file))
