@@ -216,3 +216,62 @@ def experiment(
     command += f" --draws {draws}" if draws else ""
     for file in tables.write(study, number, runs, results, out, command):
         typer.echo(str(file))
+
+
+@studies.command(name="dropin")
+def dropin_command(
+    data: Annotated[Path, typer.Option(help="Folder that is a corpus, or holds one in each of its folders.")],
+    weights: Annotated[Path, typer.Option(help="Folder of Whisper tiny.en's published weights.")],
+    checkpoint: Annotated[
+        str, typer.Option(help="The tiny-resnet that is widened: name in checkpoints/, or a folder.")
+    ] = "tiny-resnet",
+    work: Work = Path("build/dropin"),
+    results: Annotated[Path, typer.Option(help="Folder for dropin.csv, .md and the picture.")] = Path(
+        "assets/results"
+    ),
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each arm.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, of one thread each.")] = 1,
+    full: Annotated[
+        bool, typer.Option("--full", help="Three times as many epochs, all seeds for single layers too.")
+    ] = False,
+    precision: Precision = "auto",
+) -> None:
+    """Dropin and plasticity against fine-tuning and training from scratch, on two detectors. Resumable."""
+    from ncdetect import dropin_build
+    from ncdetect.dropin_bases import Place
+
+    place = Place(data, weights, work, checkpoint, seeds, jobs, full, precision)
+    for file in dropin_build.run(place, results, progress=progress_bar, say=typer.echo):
+        typer.echo(str(file))
+
+
+@studies.command(name="explanations")
+def explanations_command(
+    data: Annotated[Path, typer.Option(help="Folder that is a corpus, or holds one in each of its folders.")],
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or folder; the shipped one if not given; may be given several times."),
+    ] = None,
+    clips: Annotated[int, typer.Option(min=2, help="Eval clips, half of each class.")] = 60,
+    results: Annotated[Path, typer.Option(help="Folder for explanations.csv and .md.")] = Path(
+        "assets/results"
+    ),
+) -> None:
+    """Test explanations by deletion: does covering what they name change the score more than chance?"""
+    from ncdetect import explanations
+    from ncdetect.checkpoint import TrainedDetector
+    from ncdetect.experiments import open_data
+
+    names = checkpoint or [DEFAULT]
+    tests = explanations.sample(open_data(data), clips)
+    found = [
+        entry
+        for name in names
+        for entry in explanations.study(
+            name, TrainedDetector.from_pretrained(name).eval().detector, tests, progress_bar
+        )
+    ]
+    command = "python -m ncdetect explanations --data DATA"
+    command += "".join(f" --checkpoint {name}" for name in names) + f" --clips {clips}"
+    for file in explanations.write(found, results, command):
+        typer.echo(str(file))

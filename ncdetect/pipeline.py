@@ -16,6 +16,7 @@ from ncdetect.augment import SpecAugment, WaveAugment
 from ncdetect.bank import EmbeddingBank
 from ncdetect.checkpoint import CONFIG_FILE, DetectorConfig, TrainedDetector, as_stored, weights_sha256
 from ncdetect.corpora import Clip, Manifest
+from ncdetect.dropin import widening_of
 from ncdetect.labels import Label
 from ncdetect.loading import Balance, TrainBatches, Waves, WindowBatches
 from ncdetect.losses import LOSSES
@@ -187,6 +188,7 @@ def finish(
         calibration_offset=calibration.offset,
         real_below=thresholds.real_below,
         fake_above=thresholds.fake_above,
+        widening=widening_of(detector),
         novelty_distance=_novelty_distance(bank, watched.embeddings, DetectorConfig.novelty_neighbours),
         training=training_facts | {"calibrated_on": DEV if held_out is None else HELD_OUT},
     )

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from ncdetect import plots
-from ncdetect.ui import examples, model, second, verdict, wording
+from ncdetect.ui import examples, model, second, verdict, why, wording
 from ncdetect.ui.private import Uploads
 
 log = logging.getLogger(__name__)
@@ -104,10 +104,13 @@ class Shown:
     details: str
     asked: second.Asked | None = None
     """What another model may be asked about."""
+    cause: why.Asked | None = None
+    """What may be explained."""
 
-    def updates(self) -> tuple[dict[str, str], dict[str, Any] | None, str]:
-        """Values of the three components."""
-        return {"card": self.card, "spoken": self.spoken}, self.star, self.details
+    def updates(self) -> tuple[Any, ...]:
+        """Values of the components: card, map, details, explanation, and of the two states."""
+        card = {"card": self.card, "spoken": self.spoken}
+        return card, self.star, self.details, why.ready(self.cause), self.asked, self.cause
 
 
 NOTHING = Shown(verdict.empty(), "", None, "")
@@ -126,8 +129,8 @@ def show(path: str | Path, example: examples.Example | None = None) -> Shown:
         log.exception("a clip could not be judged")
         return Shown(verdict.failure(FAILED), FAILED, None, "")
     star = {"maps": found.maps, "nearest": found.nearest_mean, "verdict": found.verdict}
-    asked = second.Asked(str(path), found.verdict)
-    return Shown(card, verdict.spoken(found), star, verdict.details(found, example), asked)
+    asked, cause = second.Asked(str(path), found.verdict), why.asked(path, found)
+    return Shown(card, verdict.spoken(found), star, verdict.details(found, example), asked, cause)
 
 
 def show_example(name: str) -> Shown:
@@ -210,6 +213,7 @@ def build(uploads: Uploads) -> None:
                 server_functions=[known_clips], apply_default_css=False, elem_id="map",
                 elem_classes="nc-fill",
             )  # fmt: skip
+    explanation, cause = why.build()
     choice, further, asked = second.build()
     details = gr.HTML("", js_on_load="ncdetect.details(element)", apply_default_css=False, elem_id="details")
     gr.HTML('<h3 class="nc-questions">What does this mean?</h3>')
@@ -222,7 +226,7 @@ def build(uploads: Uploads) -> None:
     def on_clip(path: str | None, request: gr.Request):
         uploads.keep_for(request.session_hash, path)
         shown = show(path) if path else NOTHING
-        return *shown.updates(), "", shown.asked
+        return *shown.updates(), ""
 
     def on_example(event: gr.EventData, request: gr.Request):
         example = examples.examples().get(event.clip)
@@ -230,14 +234,14 @@ def build(uploads: Uploads) -> None:
         shown = show_example(event.clip)
         # Played at once, as the button promises; a visitor's own clip is not.
         played = gr.Audio(str(example.file) if example else None, autoplay=True)
-        return played, *shown.updates(), "", shown.asked
+        return played, *shown.updates(), ""
 
     def ask_again(then: Callable[..., Any]) -> None:
         """Whoever is asked as well is asked about the new clip, after its verdict is on the screen."""
         then(second.answer, [choice, asked], further, api_visibility="private", show_progress="hidden",
              concurrency_id="judge", concurrency_limit=2)  # fmt: skip
 
-    outputs = [card, star, details, further, asked]
+    outputs = [card, star, details, explanation, asked, cause, further]
     judged = clip.input(
         on_clip, clip, outputs, api_visibility="private", show_progress="minimal", show_progress_on=card,
         trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,

@@ -19,8 +19,8 @@ TABS: dict[str, Callable[[Uploads], None]] = {
     "Sampling lab": lab.build,
     "Results": results.build,
 }
-SCRIPTS = ("map.js", "check.js", "lab.js", "results.js")
-STYLES = ("page.css", "cards.css", "results.css")
+SCRIPTS = ("map.js", "check.js", "why.js", "lab.js", "results.js")
+STYLES = ("page.css", "cards.css", "why.css", "results.css")
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
 

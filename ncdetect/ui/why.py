@@ -1,0 +1,276 @@
+"""Why: the moments that moved the score, to see on the spectrogram and to hear, computed when asked for."""
+
+import base64
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+
+from ncdetect.ui import model, why_picture, wording
+from ncdetect.ui.verdict import shape
+
+if TYPE_CHECKING:
+    from ncdetect.deletion import Deletion
+    from ncdetect.moments import Moments, Part
+    from ncdetect.predictor import Verdict
+
+log = logging.getLogger(__name__)
+
+LEAST_POINTS = 3
+"""Per cent; less is no difference to anybody."""
+SOUNDED = {"real": "sounded real", "fake": "sounded synthetic"}
+
+GONE = "The clip was removed here already. Bring it once more, and ask again."
+FAILED = "This could not be worked out. Something is wrong here, not with your clip."
+FLAT = (
+    "<b>Nothing stands out.</b> Whichever moment is covered, the score stays much the same: the model's "
+    "impression comes from the clip as a whole."
+)
+CHECKING = "Checking on this clip whether these moments matter more than others …"
+HEAD = (
+    '<div class="nc-why-head"><h3>Why: the moments that moved the score</h3><div class="nc-legend"><span>'
+    f"{shape('fake')}above the line: towards fake</span><span>{shape('real')}below: towards real</span>"
+    "</div></div><p>Colour shows which moments moved the score more than the others. Time runs to the right, "
+    "pitch upwards."
+)
+LIMITS = (
+    "How it is found: one stretch of 0.4 s after the other is covered with noise that resembles the clip, "
+    "and the model judges again. Noise is strange to it as well, so each moment is compared with the average "
+    "one. It shows what moved this model, not what was manipulated: a real voice may sound synthetic for its "
+    "room or its line, and a changed second may leave the model cold."
+)
+ASK = (
+    '<section class="nc-card nc-why nc-why-ask" aria-label="Why"><div><h3>Why?</h3><p class="nc-note">See '
+    "and hear which moments of this clip moved the score. The model listens again with one stretch after the "
+    'other covered: that takes some seconds.</p></div><button type="button" class="nc-button" data-ask>Show '
+    "why</button></section>"
+)
+NOTHING: dict[str, Any] = {"key": "", "state": "ready", "html": ""}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The clip on the page, and what of it would be explained."""
+
+    key: str
+    """Another one for each verdict: an answer that comes too late is known by it."""
+    path: str
+    part: "Part"
+
+
+def asked(path: str | Path, verdict: "Verdict") -> Asked:
+    """What there is to ask about a clip that was judged."""
+    from ncdetect.moments import part_of
+
+    return Asked(uuid4().hex, str(path), part_of(verdict))
+
+
+def ready(asked: Asked | None) -> dict[str, Any]:
+    """The offer to explain a clip, and what stands there while that lasts; nothing where there is no clip."""
+    if asked is None:
+        return NOTHING
+    from ncdetect.moments import most_regions
+
+    buttons = "<i></i>" * most_regions(asked.part.end_s - asked.part.start_s)
+    # As large as what comes, so that nothing moves when it is there.
+    waiting = (
+        '<section class="nc-card nc-why nc-why-ghost" aria-label="Why" aria-busy="true" tabindex="-1" hidden>'
+        f'{HEAD}{_which(asked.part)}</p><div class="nc-why-stage"><div class="nc-why-picture"></div>'
+        f'<div class="nc-why-curve"></div></div>{_ends(asked.part)}<div class="nc-why-regions">{buttons}'
+        '</div><p class="nc-why-check" role="status">Listening again, with one stretch after the other '
+        f'covered …</p><p class="nc-note">{LIMITS}</p></section>'
+    )
+    return NOTHING | {"key": asked.key, "html": ASK + waiting}
+
+
+def explain(asked: Asked | None) -> Iterator[dict[str, Any]]:
+    """The picture, and once more with the check of it; or a sentence on what went wrong."""
+    from ncdetect import audio, moments
+
+    if asked is None:
+        return
+    answer = {
+        "key": asked.key,
+        "state": "shown",
+        "html": failure(GONE),
+        "check": "",
+        "clear": True,
+        "sounds": [],
+    }
+    if not Path(asked.path).is_file():
+        yield answer
+        return
+    try:
+        predictor = model.predictor()
+        detector = predictor.trained.detector
+        found = moments.moments_of(detector, audio.load(asked.path).wave, asked.part)
+        answer |= {"html": card(found, moments.spectrogram(found.wave)), "sounds": sounds(found)}
+        yield answer
+        if found.regions:
+            text, clear = checked(
+                found, moments.check(detector, found), predictor.config.calibration.probability
+            )
+            yield answer | {"state": "checked", "check": text, "clear": clear}
+    except audio.AudioError as error:
+        yield answer | {"html": failure(str(error))}
+    except Exception:
+        log.exception("a verdict could not be explained")
+        yield answer | {"html": failure(FAILED)}
+
+
+def failure(sentence: str) -> str:
+    """A sentence in the place of the explanation."""
+    return (
+        '<section class="nc-card nc-why" aria-label="Why" tabindex="-1"><h3>Why?</h3>'
+        f'<p role="alert">{escape(sentence)}</p></section>'
+    )
+
+
+def card(moments: "Moments", levels: NDArray[np.floating]) -> str:
+    """Spectrogram, curve, and the named moments as buttons.
+
+    Args:
+        moments: What is shown.
+        levels: Spectrogram of the same stretch, see `why_picture`.
+    """
+    word, part, values = moments.part.towards.word, moments.part, steps(moments)
+    named = ", ".join(span_of(region, part) for region in moments.regions) or "nowhere in particular"
+    told = f"What each moment does to the score. Most towards {word}: {named}"
+    marks = "".join(
+        f'<div class="nc-why-mark" data-region="{number}" style="{_place(region, moments)}">'
+        f"<b>{number + 1}</b><i></i></div>"
+        for number, region in enumerate(moments.regions)
+    )
+    buttons = "".join(
+        f'<button type="button" class="nc-why-play nc-{word}" data-region="{number}" aria-pressed="false">'
+        f'<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg><b>{number + 1}</b>'
+        f"<span>{span_of(region, part)}: {SOUNDED[word]}</span></button>"
+        for number, region in enumerate(moments.regions)
+    )
+    return (
+        f'<section class="nc-card nc-why nc-{word}" aria-label="Why" tabindex="-1">{HEAD}{_which(part)}</p>'
+        f'<div class="nc-why-stage"><div class="nc-why-picture"><img src="{why_picture.spectrogram(levels)}" '
+        'alt="Spectrogram: time runs to the right, pitch upwards">'
+        f"{why_picture.veil(values)}</div>{why_picture.curve(values, told)}{marks}</div>"
+        + _ends(part)
+        + (
+            f'<div class="nc-why-regions" role="group" aria-label="Moments that speak most for {word}: '
+            f'press to hear">{buttons}</div><p class="nc-why-check" aria-live="polite">{CHECKING}</p>'
+            if moments.regions
+            else f'<p class="nc-why-check">{FLAT}</p>'
+        )
+        + f'<p class="nc-note">{LIMITS}</p></section>'
+    )
+
+
+def checked(moments: "Moments", test: "Deletion", probability: Any) -> tuple[str, bool]:
+    """What the check found, in a sentence of HTML, and whether the named moments stand out.
+
+    Args:
+        moments: What was checked.
+        test: What it found.
+        probability: From logits to the calibrated probability of fake.
+    """
+    word = moments.part.towards.word
+    sign = 1 if word == "fake" else -1
+
+    def says(fall: float) -> int:
+        fake = float(probability(moments.part.score - sign * fall))
+        return wording.percent(fake if word == "fake" else 1 - fake)
+
+    before, named, others = says(0), says(test.named), says(test.random_mean)
+    clear = test.advantage > test.random_sd and others - named >= LEAST_POINTS
+    many = len(moments.regions) > 1
+    these = "these moments" if many else "this moment"
+    end = (
+        f"So {these} matter{'' if many else 's'} more than the rest."
+        if clear
+        else f"So {these} hardly matter{'' if many else 's'} more than others: nothing stands out, and the "
+        f"model's impression comes from the {'clip' if moments.part.whole else 'stretch'} as a whole."
+    )
+    return (
+        f"<b>Checked on this clip:</b> with {these} covered, the model says {named} % {word} instead of "
+        f"{before} %; with as much covered elsewhere, {others} %. {end}"
+    ), clear
+
+
+def sounds(moments: "Moments", fade: int = 80) -> list[str]:
+    """The named moments to hear: 16 bit at 16 kHz as base64.
+
+    Args:
+        moments: What is heard.
+        fade: Samples over which each begins and ends: an edge would be heard as a click.
+    """
+    from ncdetect.audio import SAMPLE_RATE
+    from ncdetect.masking import share_of
+
+    cuts = [
+        moments.wave[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)] for start, end in moments.regions
+    ]
+    faded = [cut * share_of([(0, len(cut))], len(cut), fade) for cut in cuts]
+    return [base64.b64encode((32_767 * cut).astype("<i2").tobytes()).decode() for cut in faded]
+
+
+def steps(moments: "Moments", step_s: float = 0.1) -> NDArray[np.float64]:
+    """What each short step does to the logit, against the average moment, (L,): positive is towards fake."""
+    curve = np.asarray(moments.explanation.curve, np.float64)
+    count = max(1, min(len(curve), round(moments.explanation.duration_s / step_s)))
+    means = np.array([step.mean() for step in np.array_split(curve - curve.mean(), count)])
+    return means if moments.part.towards.word == "fake" else -means
+
+
+def _place(region: tuple[float, float], moments: "Moments") -> str:
+    length = moments.explanation.duration_s
+    return f"left:{100 * region[0] / length:.2f}%;width:{100 * (region[1] - region[0]) / length:.2f}%"
+
+
+def _ends(part: "Part") -> str:
+    ends = (part.start_s, (part.start_s + part.end_s) / 2, part.end_s)
+    return f'<div class="nc-ends">{"".join(f"<span>{moment(end)}</span>" for end in ends)}</div>'
+
+
+def _which(part: "Part") -> str:
+    if part.whole:
+        return ""
+    return (
+        f" Explained are {wording.time_span(part.start_s, part.end_s)}, the part of the clip that speaks "
+        f"most for {part.towards.word}; all numbers here are about this part alone."
+    )
+
+
+def span_of(region: tuple[float, float], part: "Part") -> str:
+    """`1.2 to 1.6 s`, in seconds of the clip."""
+    start, end = (moment(part.start_s + seconds) for seconds in region)
+    return f"{start.removesuffix(' s')} to {end}"
+
+
+def moment(seconds: float) -> str:
+    """`1.2 s`, from a minute on `1:05.2`."""
+    tenths = round(10 * seconds)
+    return f"{tenths / 10:.1f} s" if tenths < 600 else f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+
+
+def build() -> tuple[gr.HTML, gr.State]:
+    """Lay out the place of the explanation.
+
+    Returns:
+        The place, and the state that holds what is on the page (`Asked`).
+    """
+    shown = gr.HTML(
+        NOTHING, html_template="<div></div>",
+        js_on_load="ncdetect.why(element, props, () => trigger('ask'), watch)",
+        apply_default_css=False, elem_id="why",
+    )  # fmt: skip
+    state = gr.State(None)
+    shown.ask(
+        explain, state, shown, api_visibility="private", show_progress="hidden", trigger_mode="multiple",
+        concurrency_id="why", concurrency_limit=1,
+    )  # fmt: skip
+    return shown, state
