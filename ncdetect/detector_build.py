@@ -31,6 +31,7 @@ from ncdetect.checkpoint import CHECKPOINTS, TrainedDetector
 from ncdetect.corpora import Manifest
 from ncdetect.detector_study import DEV, SERIES, Change, Place
 from ncdetect.encoders import pretrained
+from ncdetect.encoders.spectral import SpectralStatistics
 from ncdetect.error_groups import Group
 from ncdetect.experiments import decoded, open_data
 from ncdetect.features import FeatureWindows, computed
@@ -82,6 +83,7 @@ def statistics(place: Place, precision: str, progress: Progress) -> None:
     for reader, folder, copies in (
         (listening.pooled(light), kept / detector_study.LIGHT, detector_study.copies("both")),
         (WhisperStatistics(base), kept / detector_study.BASE, detector_study.copies("base")),
+        (SpectralStatistics(), kept / detector_study.SPECTRAL, detector_study.copies("spectra")),
         (light.frontend, place.work / "features", Tuning().copies),
     ):
         listening.statistics(reader, waves, folder, copies, precision, progress)

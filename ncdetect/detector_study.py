@@ -23,6 +23,7 @@ import torch
 
 from ncdetect import listening, metrics, rules, training
 from ncdetect.corpora import Manifest
+from ncdetect.encoders import spectral
 from ncdetect.experiments import open_data, training_corpora
 from ncdetect.features import Features
 from ncdetect.labels import Label
@@ -40,14 +41,17 @@ DAMAGED = "mixed"
 GENERATORS, DEV = "generators", "dev"
 HELD_OUT_GROUPS = 4
 """One in so many generators and speakers is left out in the fold `generators`."""
-LIGHT, BASE = "light-listener", "whisper-base"
-"""Folders of statistics: of tiny.en and DistillMOS together, and of Whisper base."""
+LIGHT, BASE, SPECTRAL = "light-listener", "whisper-base", "spectral"
+"""Folders of statistics: of tiny.en and DistillMOS together, of Whisper base, and of classic front ends."""
 PARTS = {
     "whisper": ((LIGHT, 0, 2304),),
     "distillmos": ((LIGHT, 2304, 7152),),
     "small": ((LIGHT, 2304, 5952),),
     "both": ((LIGHT, 0, 7152),),
     "base": ((BASE, 0, 4096), (LIGHT, 2304, 7152)),
+    "spectra": ((SPECTRAL, 0, spectral.columns("phase")[1]),),
+    "base-spectra": ((BASE, 0, 4096), (LIGHT, 2304, 7152), (SPECTRAL, 0, spectral.columns("phase")[1])),
+    **{name: ((SPECTRAL, *spectral.columns(name)),) for name in spectral.SIZES},
 }
 """What is heard: folders of the pooled statistics, and columns there."""
 MODELS = {"both": "light-listener", "base": "listener", "small": "small-listener"}
@@ -148,6 +152,13 @@ SERIES = (
     Change("small-taught", "the same, half of each target from probes on Whisper base and DistillMOS",
            "the large listener distilled into the tiny one", "small", _with(copies=(CLEAN, "mixed")),
            teacher="base"),
+    *(Change(name, f"no encoder: mean and deviation of {what}, clean and damaged copies", "front ends", name,
+             _with(copies=(CLEAN, "mixed")))
+      for name, what in (("log-mel", "80 mel bands"), ("linear", "257 linear bands"),
+                         ("constant-q", "168 constant-Q bands"), ("lfcc", "20 LFCC with deltas"),
+                         ("phase", "257 group delays"), ("spectra", "all five"))),
+    Change("base-spectra", "Whisper base, DistillMOS and these five front ends",
+           "do they hear what encoders miss", "base-spectra", _with(copies=(CLEAN, "mixed"))),
 )  # fmt: skip
 
 
