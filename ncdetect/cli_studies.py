@@ -275,3 +275,44 @@ def explanations_command(
     command += "".join(f" --checkpoint {name}" for name in names) + f" --clips {clips}"
     for file in explanations.write(found, results, command):
         typer.echo(str(file))
+
+
+@studies.command(name="systems")
+def systems_command(
+    data: Annotated[Path, typer.Option(help="Folder that is a corpus, or holds one in each of its folders.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of the published weights of Whisper tiny.en and AASIST-L.")
+    ] = None,
+    system: Annotated[
+        list[str] | None, typer.Option(help="Only this row of the study; may be given several times.")
+    ] = None,
+    work: Work = Path("build/systems"),
+    results: Annotated[Path, typer.Option(help="Folder for other-systems.csv, .md and a picture.")] = Path(
+        "assets/results"
+    ),
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each row.")] = 1,
+    jobs: Jobs = 1,
+    full: Annotated[bool, typer.Option("--full", help="The published schedules: for a GPU.")] = False,
+    precision: Precision = "auto",
+) -> None:
+    """Train the other systems on the same clips, and answer what their papers claim. Resumable."""
+    from ncdetect import other_systems, other_systems_picture, other_systems_table, other_systems_words
+    from ncdetect.other_systems_rows import ROWS
+
+    known = [row.name for row in ROWS]
+    for name in system or ():
+        if name not in known:
+            raise ValueError(f"unknown system {name!r}; allowed: {', '.join(known)}")
+    rows = [row.published() if full else row for row in ROWS if not system or row.name in system]
+    place = other_systems.Place(data, work, weights, precision, seeds, jobs)
+    found = other_systems.series(place, rows, typer.echo)
+    command = "python -m ncdetect systems --data DATA" + (" --weights WEIGHTS" if weights else "")
+    command += "".join(f" --system {name}" for name in system or ()) + (" --full" if full else "")
+    command += f" --seeds {seeds}" if seeds > 1 else ""
+    lines = other_systems_table.lines(place, rows, found)
+    for file in other_systems_words.write(lines, results, command):
+        typer.echo(str(file))
+    drawn = [row for row in rows if row.name in other_systems_picture.DRAWN]
+    if drawn:
+        panels = other_systems_picture.panels(place, drawn)
+        typer.echo(str(other_systems_picture.write(panels, results / other_systems_picture.FILE)))

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -160,6 +161,20 @@ def embed(model: Callable[[Tensor], Output], batches: Iterable) -> Embedded:
     return Embedded(rows, label[first], mean_embedding.astype(np.float32), mean_score.astype(np.float32))
 
 
+class _ExactInput(MixedPrecision):
+    """Mixed precision that leaves the input alone: Fabric rounds it, and a waveform then has 8 bits."""
+
+    def convert_input(self, data: object) -> object:
+        return data
+
+
+def _fabric(precision: str) -> Fabric:
+    if not precision.endswith("-mixed"):
+        return Fabric(accelerator="auto", devices=1, precision=precision)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Fabric(accelerator="auto", devices=1, plugins=[_ExactInput(precision, device)])
+
+
 def fit(
     detector: Detector,
     train: Callable[[int], Iterable],
@@ -198,7 +213,7 @@ def fit(
     precision = state.precision if state else recipe.precision
     if precision == "auto":
         precision = choose_precision(detector, next(iter(train(0))))
-    fabric = Fabric(accelerator="auto", devices=1, precision=precision)
+    fabric = _fabric(precision)
     if fabric.device.type == "cpu":
         detector.to(memory_format=torch.channels_last)
     trainable = [parameter for parameter in detector.parameters() if parameter.requires_grad]

@@ -74,6 +74,16 @@ def test_training_learns_and_logs(batches, tmp_path):
     assert metrics.cllr(held_out.scores, held_out.labels) * np.log(2) == pytest.approx(result.best.dev_loss)
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_waveforms_reach_the_front_end_as_they_are(batches, tmp_path, precision):
+    detector, heard = small(), []
+    detector.frontend.register_forward_hook(lambda _, inputs, __: heard.append(inputs[0].clone()))
+    recipe = dataclasses.replace(RECIPE, epochs=1, precision=precision)
+    training.fit(detector, *batches, recipe, tmp_path)
+    first = next(iter(batches[0](0))).wave
+    assert heard[0].dtype == torch.float32 and torch.equal(heard[0], first)
+
+
 @pytest.mark.parametrize("killed_in", [1, 2])
 @pytest.mark.parametrize(
     ("changes", "options"),
