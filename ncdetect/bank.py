@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ncdetect import collapse, projection
 from ncdetect.corpora import Clip
+from ncdetect.files import replacing
 from ncdetect.labels import Label
 
 METADATA = ("path", "corpus", "split", "label", "generator", "kind", "speaker", "recording", "language")
@@ -136,9 +137,8 @@ class EmbeddingBank:
             "means": json.dumps(self.means.tolist()),
         }
         table = pa.table(columns).replace_schema_metadata(header)
-        temporary = file.with_suffix(".writing")
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
 
     @classmethod
     def load(cls, file: Path, model_sha256: str | None = None) -> "EmbeddingBank":

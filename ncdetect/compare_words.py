@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ncdetect import tables
 from ncdetect.error_groups import LEAST_CLIPS
-from ncdetect.findings_words import ALL, WILDS, Row, measured, number_of, percent, read_csv
+from ncdetect.findings_words import ALL, WILDS, Row, measured, number_of, percent
 
 FILE = "compare"
 FIGURES = {
@@ -48,10 +48,7 @@ def write(table: Sequence[tables.Row], folder: Path, command: str) -> list[Path]
     Returns:
         The files.
     """
-    files = [folder / f"{FILE}.csv", folder / f"{FILE}.md"]
-    tables.write_csv(table, files[0])
-    files[1].write_text(markdown(read_csv(files[0]), command), "utf-8")
-    return files
+    return tables.write_both(table, folder, FILE, lambda read: markdown(read, command))
 
 
 def markdown(rows: Sequence[Row], command: str) -> str:

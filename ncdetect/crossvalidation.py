@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from ncdetect import metrics, pipeline
 from ncdetect.corpora import Manifest
+from ncdetect.files import replacing
 from ncdetect.labels import Label
 from ncdetect.loading import Waves
 from ncdetect.models import Detector
@@ -104,7 +105,8 @@ def run(
                 number, len(fake), metrics.eer_roc(seen.scores, seen.labels),
                 float(((seen.scores > 0) == fake).mean()), float(f1_score(fake, seen.scores > 0)),
             )  # fmt: skip
-            file.write_text(json.dumps(dataclasses.asdict(fold)), "utf-8")
+            with replacing(file) as temporary:
+                temporary.write_text(json.dumps(dataclasses.asdict(fold)), "utf-8")
             remove_state(own)
         found.append(Fold(**json.loads(file.read_text("utf-8"))))
         say(_line(found[-1]))

@@ -31,6 +31,7 @@ from ncdetect.checkpoint import CHECKPOINTS, TrainedDetector
 from ncdetect.corpora import Manifest
 from ncdetect.detector_study import DEV, SERIES, Change, Place
 from ncdetect.encoders import pretrained
+from ncdetect.encoders.pooling import WhisperStatistics
 from ncdetect.encoders.spectral import SpectralStatistics
 from ncdetect.error_groups import Group
 from ncdetect.experiments import decoded, open_data
@@ -39,7 +40,7 @@ from ncdetect.labels import Label
 from ncdetect.listening import CLEAN, Tuning
 from ncdetect.loading import Waves, WindowBatches
 from ncdetect.models import Detector
-from ncdetect.models.listener import BASE, WhisperStatistics
+from ncdetect.models.listener import BASE
 from ncdetect.pipeline import Data, Figures
 from ncdetect.predictor import Predictor
 from ncdetect.training import Embedded, Progress

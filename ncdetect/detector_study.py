@@ -26,6 +26,7 @@ from ncdetect.corpora import Manifest
 from ncdetect.encoders import spectral
 from ncdetect.experiments import open_data, training_corpora
 from ncdetect.features import Features
+from ncdetect.files import replacing
 from ncdetect.labels import Label
 from ncdetect.listening import CLEAN, COPIES, Probe, Tuning
 from ncdetect.models import Detector
@@ -190,21 +191,14 @@ def _read(file: Path) -> Features:
 def statistics(work: Path, copy: str, part: str) -> Features:
     """Those of all clips in a copy, of a part of the encoders (a key of PARTS)."""
     read = [(_read(work / "statistics" / name / f"{copy}.npy"), a, b) for name, a, b in PARTS[part]]
-    return _beside(read)
+    beside = np.concatenate([one.values[:, start:end] for one, start, end in read], axis=1)
+    return dataclasses.replace(read[0][0], values=beside)
 
 
 def features(work: Path, copy: str, part: str) -> Features:
     """What the front end makes of all clips in a copy, of a part that may be tuned (a key of FIRST_ROW)."""
     whole = _read(work / "features" / f"{copy}.npy")
     return dataclasses.replace(whole, values=whole.values[:, FIRST_ROW[part] :])
-
-
-def _beside(read: Sequence[tuple[Features, int, int]]) -> Features:
-    """Columns of several statistics of the same clips, beside each other."""
-    whole, start, end = read[0]
-    if len(read) == 1:
-        return dataclasses.replace(whole, values=whole.values[:, start:end])
-    return dataclasses.replace(whole, values=np.concatenate([one.values[:, a:b] for one, a, b in read], 1))
 
 
 def copies(part: str) -> tuple[str, ...]:
@@ -263,7 +257,8 @@ def run(place: Place, change: Change, fold: str, seed: int) -> dict[str, object]
         "scores": [round(float(score), 4) for score in scores["clean"]],
         "scores_damaged": [round(float(score), 4) for score in scores["damaged"]],
     }
-    file.write_text(json.dumps(found), "utf-8")
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(found), "utf-8")
     return found
 
 

@@ -23,12 +23,13 @@ from ncdetect.corpora import Manifest
 from ncdetect.dropin import layers_of
 from ncdetect.dropin_study import Batches, Study
 from ncdetect.encoders import WhisperEncoder, pretrained
+from ncdetect.encoders.pooling import mean_and_deviation, same_peak
 from ncdetect.experiments import ALL, decoded, open_data, training_corpora
 from ncdetect.features import FeatureBatches, Features, FeatureWindows, computed
 from ncdetect.listening import CLEAN, Probe
 from ncdetect.loading import TrainBatches, Waves, WindowBatches
 from ncdetect.models import Detector, build_model
-from ncdetect.models.listener import Projection, moments, same_peak
+from ncdetect.models.listener import Projection
 from ncdetect.pipeline import Data
 from ncdetect.tables import TestSet
 from ncdetect.training import Progress, Recipe
@@ -130,7 +131,7 @@ class Hearing(nn.Module):
         states = [features.transpose(1, 2)]
         for layer in self.layers:
             states.append(layer(states[-1]))
-        return moments(states)
+        return mean_and_deviation(states)
 
 
 def tiny_study(place: Place) -> Study:

@@ -28,6 +28,7 @@ from safetensors.torch import load_file
 from ncdetect import metrics, training
 from ncdetect.checkpoint import weights_sha256
 from ncdetect.dropin import freeze_old, prune, widen
+from ncdetect.files import replacing
 from ncdetect.losses import LOSSES
 from ncdetect.models import Detector
 from ncdetect.pipeline import Data
@@ -160,10 +161,8 @@ def run(study: Study, arm: Arm, seed: int) -> Result:
         dev_eer=last.best.dev_eer if last else _dev_eer(study, detector),
         scores=tuple(round(float(score), 4) for score in scores),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".writing")
-    temporary.write_text(json.dumps(dataclasses.asdict(result)), "utf-8")
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(dataclasses.asdict(result)), "utf-8")
     for stage in folder.iterdir():
         if stage.is_dir():
             remove_state(stage)

@@ -18,7 +18,6 @@ from ncdetect.findings_words import (
     measured,
     number_of,
     place,
-    read_csv,
     trainings,
 )
 
@@ -118,10 +117,7 @@ def write(rows: Sequence[Row], folder: Path, command: str, seen: str = "") -> li
         command: What made it.
         seen: What a picture beside it shows.
     """
-    files = [folder / "dropin.csv", folder / "dropin.md"]
-    tables.write_csv(rows, files[0])
-    files[1].write_text(markdown(read_csv(files[0]), command, seen), "utf-8")
-    return files
+    return tables.write_both(rows, folder, "dropin", lambda read: markdown(read, command, seen))
 
 
 def markdown(rows: Sequence[Row], command: str, seen: str = "") -> str:

@@ -28,6 +28,7 @@ from ncdetect.bank import EmbeddingBank
 from ncdetect.checkpoint import BANK_FILE
 from ncdetect.corpora import Manifest
 from ncdetect.database import Chosen
+from ncdetect.files import replacing
 from ncdetect.labels import Label
 from ncdetect.layouts import LayoutError, open_corpus
 from ncdetect.loading import Waves
@@ -457,9 +458,8 @@ def _done(study: Study, run: Run) -> bool:
 
 def _write_result(file: Path, result: Result) -> None:
     table = pa.table({"path": result.paths, "score": result.scores})
-    temporary = file.with_suffix(".writing")
-    pq.write_table(table.replace_schema_metadata({"facts": json.dumps(result.facts)}), temporary)
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        pq.write_table(table.replace_schema_metadata({"facts": json.dumps(result.facts)}), temporary)
 
 
 def read_result(study: Study, run: Run) -> Result:

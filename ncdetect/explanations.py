@@ -118,8 +118,6 @@ def write(entries: Sequence[Held], folder: Path, command: str) -> list[Path]:
     Returns:
         The files.
     """
-    files = [folder / "explanations.csv", folder / "explanations.md"]
-    tables.write_csv([entry.row() for entry in entries], files[0])
     lines = [
         f"Made by `{command}`: the first window of eval clips, half of them real.",
         f"Each method names up to {REGIONS} stretches of {REGION_S:g} s. They are covered by noise with the "
@@ -130,8 +128,8 @@ def write(entries: Sequence[Held], folder: Path, command: str) -> list[Path]:
         "| checkpoint | method | clips | share in % | advantage |\n|---|---|---|---|---|\n"
         + "\n".join(map(_line, entries)),
     ]
-    files[1].write_text("\n\n".join(lines) + "\n", "utf-8")
-    return files
+    table = [entry.row() for entry in entries]
+    return tables.write_both(table, folder, "explanations", lambda _: "\n\n".join(lines) + "\n")
 
 
 def _line(entry: Held) -> str:

@@ -31,6 +31,7 @@ from ncdetect.adversarial import AdversarialBatches, perturbed
 from ncdetect.augment import SpecAugment
 from ncdetect.corpora import Manifest
 from ncdetect.experiments import decoded, open_data, training_corpora
+from ncdetect.files import replacing
 from ncdetect.loading import TrainBatches, Waves, WindowBatches
 from ncdetect.losses import LOSSES
 from ncdetect.models import Detector, aasist_weights, build_model, mesonet
@@ -101,9 +102,8 @@ def run(place: Place, row: Row, seed: int = 0) -> Result:
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         result = (_cross_validated if row.folds else _trained)(place, row, seed, folder)
-        temporary = file.with_suffix(".writing")
-        temporary.write_text(json.dumps(dataclasses.asdict(result)), "utf-8")
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps(dataclasses.asdict(result)), "utf-8")
         for stage in folder.iterdir():
             if stage.is_dir():
                 remove_state(stage)
@@ -246,9 +246,8 @@ def _keep_lowest_eer(folder: Path) -> None:
         history = [epoch["dev_eer"] for epoch in json.loads(state.metadata()["state"])["history"]]
         if history.index(min(history)) == len(history) - 1:
             names = [name for name in state.keys() if name.startswith("model/")]  # noqa: SIM118
-            temporary = folder / f"{CHOSEN_FILE}.writing"
-            save_file({name.removeprefix("model/"): state.get_tensor(name) for name in names}, temporary)
-            temporary.replace(folder / CHOSEN_FILE)
+            with replacing(folder / CHOSEN_FILE) as temporary:
+                save_file({name.removeprefix("model/"): state.get_tensor(name) for name in names}, temporary)
 
 
 def _size(detector: Detector) -> int:

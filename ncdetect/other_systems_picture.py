@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ncdetect.files import replacing
 from ncdetect.findings_words import WILDS
 from ncdetect.labels import Label
 from ncdetect.other_systems import EMBEDDINGS_FILE, Place, folder_of, judged_clips
@@ -114,10 +115,8 @@ def write(found: Sequence[Panel], file: Path, columns: int = 2) -> Path:
                 for label in (Label.FAKE, Label.REAL)
             ),
         ]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".writing")
-    temporary.write_text("\n".join([*parts, "</svg>"]) + "\n", "utf-8")
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_text("\n".join([*parts, "</svg>"]) + "\n", "utf-8")
     return file
 
 

@@ -15,7 +15,6 @@ from ncdetect.findings_words import (
     percent,
     place,
     reaches_half,
-    read_csv,
     signed,
 )
 from ncdetect.other_systems_rows import ATTACKS, ATTENTION, CLEAN, POSTER, SECTIONS
@@ -64,10 +63,7 @@ def write(table: Sequence[tables.Row], folder: Path, command: str) -> list[Path]
     Returns:
         The files.
     """
-    files = [folder / f"{FILE}.csv", folder / f"{FILE}.md"]
-    tables.write_csv(table, files[0])
-    files[1].write_text(markdown(read_csv(files[0]), command), "utf-8")
-    return files
+    return tables.write_both(table, folder, FILE, lambda read: markdown(read, command))
 
 
 def markdown(rows: Sequence[Row], command: str) -> str:

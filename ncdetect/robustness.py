@@ -236,10 +236,8 @@ def write(entries: Sequence[Survival], folder: Path, command: str) -> list[Path]
     Returns:
         The files.
     """
-    files = [folder / "robustness.csv", folder / "robustness.md"]
-    tables.write_csv([entry.row() for entry in entries], files[0])
-    files[1].write_text(markdown(entries, command), "utf-8")
-    return files
+    table = [entry.row() for entry in entries]
+    return tables.write_both(table, folder, "robustness", lambda _: markdown(entries, command))
 
 
 def markdown(entries: Sequence[Survival], command: str) -> str:

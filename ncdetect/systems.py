@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ncdetect import audio
+from ncdetect import audio, tables
 from ncdetect.checkpoint import BANK_FILE, CHECKPOINTS, CONFIG_FILE, WEIGHTS_FILE, locate
 from ncdetect.corpora import Manifest
+from ncdetect.files import replacing
 from ncdetect.loading import Waves
 from ncdetect.metrics import Calibration
 from ncdetect.models import Detector, aasist_weights, build_model
@@ -116,11 +117,7 @@ def official(
                 {"path": clip.path, "score": float(detector(torch.from_numpy(waves[row])[None]).score)}
                 for row, clip in enumerate(progress(clips.clips, f"{name} on {corpus}"))
             ]
-            with done.with_suffix(".writing").open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.DictWriter(stream, ["path", "score"], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(said)
-            done.with_suffix(".writing").replace(done)
+            tables.write_csv(said, done)
         rows |= _read(done)
     return replace(
         _from_rows(f"{name}, official weights", rows, tests),
@@ -205,7 +202,8 @@ def _fingerprint(folder: Path) -> str:
 
 def _known_speed(detector: Detector, file: Path) -> float:
     if not file.is_file():
-        file.write_text(json.dumps({"clips_per_second": clips_per_second(detector)}), "utf-8")
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps({"clips_per_second": clips_per_second(detector)}), "utf-8")
     return json.loads(file.read_text("utf-8"))["clips_per_second"]
 
 

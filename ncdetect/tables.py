@@ -16,6 +16,7 @@ import numpy as np
 from ncdetect import findings, findings_words, metrics
 from ncdetect.corpora import Manifest
 from ncdetect.experiments import ALL, Result, Run, Study, open_data, training_corpora
+from ncdetect.files import replacing
 from ncdetect.labels import Label
 from ncdetect.pipeline import group_of
 
@@ -63,10 +64,9 @@ def write(
     manifest = open_data(study.data)
     sets = test_sets(manifest.select(split="eval"), training_corpora(manifest))
     table = rows(runs, results, sets, ("random", ALL) if number == 4 else ())
-    files = [out / f"experiment-{number}.csv", out / f"experiment-{number}.md"]
-    write_csv(table, files[0])
-    files[1].write_text(findings.markdown(number, findings_words.read_csv(files[0]), command), "utf-8")
-    return files
+    return write_both(
+        table, out, f"experiment-{number}", lambda read: findings.markdown(number, read, command)
+    )
 
 
 def test_sets(tests: Manifest, trained_on: Sequence[str]) -> list[TestSet]:
@@ -220,10 +220,28 @@ def _row(
 
 def write_csv(table: Sequence[Row], file: Path) -> None:
     """Write a table, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".writing")
-    with temporary.open("w", newline="", encoding="utf-8") as stream:
+    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(table[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
-    temporary.replace(file)
+
+
+def write_both(
+    table: Sequence[Row], folder: Path, name: str, text: Callable[[list[findings_words.Row]], str]
+) -> list[Path]:
+    """Write a table for machines, and in words for people.
+
+    Args:
+        table: The rows.
+        folder: Made where it is not there.
+        name: Of both files, NAME.csv and NAME.md.
+        text: Markdown, from the rows as they were written.
+
+    Returns:
+        The files.
+    """
+    files = [folder / f"{name}.csv", folder / f"{name}.md"]
+    write_csv(table, files[0])
+    with replacing(files[1]) as temporary:
+        temporary.write_text(text(findings_words.read_csv(files[0])), "utf-8")
+    return files

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ncdetect import tables
-from ncdetect.findings_words import ALL, percent, place, read_csv, signed
+from ncdetect.findings_words import ALL, percent, place, signed
 from ncdetect.timeline import CONSTANTS, DEV, EVAL, IN_USE, MEAN, RULES, Row, chosen, constants_name
 
 FALSE_ALARMS = 0.05
@@ -13,10 +13,7 @@ FALSE_ALARMS = 0.05
 
 def write(rows: Sequence[Row], folder: Path, command: str) -> list[Path]:
     """Write the table as CSV and Markdown; the command that made it is the Markdown's first line."""
-    files = [folder / "joined.csv", folder / "joined.md"]
-    tables.write_csv(rows, files[0])
-    files[1].write_text(markdown(read_csv(files[0]), command), "utf-8")
-    return files
+    return tables.write_both(rows, folder, "joined", lambda read: markdown(read, command))
 
 
 class _Figures:

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ncdetect import collapse, metrics
+from ncdetect.files import replacing
 from ncdetect.losses import bce_loss
 from ncdetect.models import Detector, Output
 
@@ -523,18 +524,14 @@ class _State:
 
 
 def _write(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write beside, then rename: a kill leaves the old file or the new one, never half of one."""
-    temporary = file.with_suffix(".writing")
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata
-    )
-    temporary.replace(file)
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with replacing(file) as temporary:
+        save_file(plain, temporary, metadata)
 
 
 def _write_log(file: Path, history: list[Epoch]) -> None:
-    temporary = file.with_suffix(".writing")
-    temporary.write_text("".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in history))
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        temporary.write_text("".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in history))
 
 
 def remove_state(folder: Path) -> None:

@@ -10,11 +10,12 @@ import torch
 from ncdetect import detector_study, listening, pipeline
 from ncdetect.corpora import Manifest
 from ncdetect.encoders import WhisperEncoder
+from ncdetect.encoders.pooling import WhisperStatistics
 from ncdetect.features import FeatureBatches, Features, FeatureWindows, computed
 from ncdetect.listening import CLEAN, COPIES, Probe, Tuning
 from ncdetect.loading import Batch, TrainBatches, Waves, WindowBatches
 from ncdetect.models import Detector
-from ncdetect.models.listener import Projection, WhisperStatistics
+from ncdetect.models.listener import Projection
 from ncdetect.training import Recipe
 
 

@@ -12,6 +12,7 @@ from ncdetect.encoders import ctranslate2
 from ncdetect.encoders.distillmos import DistillMOS
 from ncdetect.encoders.whisper import WhisperEncoder
 from ncdetect.models import Detector
+from ncdetect.models.listener import BASE, TINY_EN
 
 WHISPER_FILE = "whisper-tiny.en-encoder.safetensors"
 WHISPER_BASE_FILE = "whisper-base.bin"
@@ -32,7 +33,7 @@ def load(detector: Detector, folder: Path) -> None:
     kept = pooling.mos.state_dict()
     pooling.mos.load_state_dict({k: v for k, v in mos.transformer.state_dict().items() if k in kept})
     if front.whisper is not None:
-        reader = {384: whisper_tiny, 512: whisper_base}[pooling.width]
+        reader = {TINY_EN.width: whisper_tiny, BASE.width: whisper_base}[pooling.width]
         whisper = reader(folder, len(front.whisper.layers) + len(pooling.whisper))
         front.whisper.conv1, front.whisper.conv2 = whisper.conv1, whisper.conv2
         front.whisper.layers = whisper.layers[: len(front.whisper.layers)]

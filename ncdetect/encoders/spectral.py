@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ncdetect.encoders.pooling import mean_and_deviation
 from ncdetect.frontends import FLOOR, HOP, LFCC, N_FFT, SAMPLE_RATE, LogBands, LogMel, equalise_level
 
 OCTAVES, PER_OCTAVE, LONG_FFT = 7, 24, 2048
@@ -74,11 +75,7 @@ class SpectralStatistics(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         """Statistics of waveforms at 16 kHz."""
-        return torch.cat([moment for part in self.parts for moment in _moments(part(wave))], dim=1)
-
-
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    return features.mean(2), features.std(2)
+        return mean_and_deviation([part(wave).transpose(1, 2) for part in self.parts])
 
 
 def columns(name: str) -> tuple[int, int]:

@@ -5,7 +5,6 @@ every layer) and projected to the embedding. The encoders' convolutions, and Whi
 front end and stay as they were pretrained; the layers above may be fine-tuned.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ncdetect.encoders import WhisperEncoder
 from ncdetect.encoders.distillmos import FEATURES, Convolutions, Transformer
+from ncdetect.encoders.pooling import mean_and_deviation, same_peak
 from ncdetect.models.base import Detector, Dropout
 
 
@@ -82,30 +82,7 @@ class Pooling(nn.Module):
             for layer in self.whisper:
                 states.append(layer(states[-1]))
         states += [judged, *self.mos(judged)]
-        return moments(states)
-
-
-class WhisperStatistics(nn.Module):
-    """What `Pooling` makes of Whisper's part: (B, T) -> (B, 2 x width x layers)."""
-
-    def __init__(self, encoder: WhisperEncoder):
-        """Take an encoder, cut to the layers that are heard."""
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, wave: Tensor) -> Tensor:
-        """Statistics of waveforms at 16 kHz."""
-        return moments(self.encoder(same_peak(wave))[1:])
-
-
-def same_peak(wave: Tensor) -> Tensor:
-    """Waveforms (B, T) brought to a peak of 0.95."""
-    return wave * (0.95 / wave.abs().amax(dim=1, keepdim=True).clamp_min(1e-5))
-
-
-def moments(states: Sequence[Tensor]) -> Tensor:
-    """Mean and deviation over time of each state (B, L, D), one state after another: (B, 2 x sum of D)."""
-    return torch.cat([torch.cat([x.float().mean(1), x.float().std(1)], dim=1) for x in states], dim=1)
+        return mean_and_deviation(states)
 
 
 class Projection(nn.Module):
