@@ -7,10 +7,15 @@ import pytest
 from ncdetect.predictor import Predictor
 from ncdetect.tables import write_csv
 from ncdetect.ui import check, compared, examples, model, page, second
-from ncdetect.ui.second import Asked
+from ncdetect.ui.checked import Checked
 from test_ui import a_verdict
 
 OTHER = "tiny"
+
+
+def judged(clip, word="fake"):
+    """What the page holds of a clip."""
+    return Checked(str(clip), replace(a_verdict(), verdict=word))
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def test_agreement_in_one_sentence(word, first, sentence):
 
 def test_the_answer_is_the_other_models_own(clip):
     found = Predictor.from_pretrained(OTHER).check(clip)
-    html = second.answer(OTHER, Asked(str(clip), "undecided"))
+    html = second.answer(OTHER, judged(clip, "undecided"))
     assert html == second.card(OTHER, found, "undecided")
     assert found.reason in html and f'data-verdict="{found.verdict}"' in html
     assert found.model["name"] == OTHER
@@ -91,27 +96,27 @@ def test_measured_rates_are_told_where_they_are_known(tmp_path, monkeypatch):
 
 
 def test_nobody_is_asked_without_being_chosen(clip):
-    asked = Asked(str(clip), "fake")
+    asked = judged(clip)
     for name in (None, "", model.NAME, "../tiny", "corpora"):
         assert second.answer(name, asked) == ""
 
 
 def test_without_a_clip_the_answer_says_what_to_do(tmp_path):
     assert second.NO_CLIP in second.answer(OTHER, None)
-    gone = second.answer(OTHER, Asked(str(tmp_path / "gone.wav"), "fake"))
+    gone = second.answer(OTHER, judged(tmp_path / "gone.wav"))
     assert second.GONE in gone and "gone.wav" not in gone
 
 
 def test_what_goes_wrong_is_a_sentence(tmp_path, clip, monkeypatch):
     garbage = tmp_path / "a.wav"
     garbage.write_bytes(b"garbage" * 100)
-    assert "not a sound file" in second.answer(OTHER, Asked(str(garbage), "fake"))
+    assert "not a sound file" in second.answer(OTHER, judged(garbage))
 
     def broken(_):
         raise RuntimeError("<secret>")
 
     monkeypatch.setattr(second, "predictor", broken)
-    answer = second.answer(OTHER, Asked(str(clip), "fake"))
+    answer = second.answer(OTHER, judged(clip))
     assert second.FAILED in answer and "secret" not in answer
 
 
@@ -130,7 +135,7 @@ def test_the_pages_own_model_never_waits_for_another(monkeypatch, clip):
         return model.predictor()
 
     monkeypatch.setattr(second, "_load", slow)
-    asking = threading.Thread(target=second.answer, args=(OTHER, Asked(str(clip), "fake")))
+    asking = threading.Thread(target=second.answer, args=(OTHER, judged(clip)))
     asking.start()
     assert loading.wait(30)
     answered = threading.Event()
@@ -144,11 +149,11 @@ def test_the_pages_own_model_never_waits_for_another(monkeypatch, clip):
 
 def test_a_clip_that_was_judged_can_be_asked_about(clip, tmp_path):
     shown = check.show(clip)
-    assert shown.asked == Asked(str(clip), model.predictor().check(clip).verdict)
-    assert check.NOTHING.asked is None
+    assert shown.checked.path == str(clip) and shown.checked.verdict == model.predictor().check(clip)
+    assert check.NOTHING.checked is None
     garbage = tmp_path / "a.wav"
     garbage.write_bytes(b"garbage" * 100)
-    assert check.show(garbage).asked is None
+    assert check.show(garbage).checked is None
 
 
 def test_the_select_is_on_the_page_and_hidden_without_others(tmp_path, monkeypatch):

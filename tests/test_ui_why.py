@@ -18,6 +18,7 @@ from ncdetect.explain import Explanation
 from ncdetect.labels import Label
 from ncdetect.moments import Moments, Part
 from ncdetect.ui import check, examples, model, why, why_picture, wording
+from ncdetect.ui.checked import Checked
 
 
 def some_moments(towards=Label.FAKE, regions=((0.2, 0.6), (1.0, 1.4)), start_s=0.0, curve=None, score=2.0):
@@ -133,7 +134,7 @@ def test_a_whole_clip_is_not_called_a_part_and_a_flat_one_has_no_buttons():
 def test_the_check_says_what_covering_does(towards, score):
     found = some_moments(towards, score=score)
     # Logits for the class 2, 0 and 1: 88 %, 50 % and 73 %.
-    text, clear = why.checked(found, Deletion(2.0, 1.0, 0.5), expit)
+    text, clear = why.outcome(found, Deletion(2.0, 1.0, 0.5), expit)
     assert f"with these moments covered, the model says 50 % {towards.word} instead of 88 %" in text
     assert "with as much covered elsewhere, 73 %. So these moments matter more than the rest." in text
     assert clear
@@ -148,7 +149,7 @@ def test_the_check_says_what_covering_does(towards, score):
     ],
 )
 def test_moments_that_matter_no_more_than_others_are_said_not_to(test, why_not):
-    text, clear = why.checked(some_moments(regions=((0.2, 0.6),)), test, expit)
+    text, clear = why.outcome(some_moments(regions=((0.2, 0.6),)), test, expit)
     assert not clear, why_not
     assert "this moment hardly matters more than others: nothing stands out" in text
     assert "100 %" not in text
@@ -169,18 +170,17 @@ def test_a_region_sounds_as_in_the_clip():
 
 def test_a_verdict_offers_to_be_explained():
     shown = check.show_example(next(iter(examples.examples())))
-    found = model.predictor().check(shown.cause.path)
-    assert shown.cause.part.score == pytest.approx(found.score)
-    offer = why.ready(shown.cause)
-    assert "Show why" in offer["html"] and offer["key"] == shown.cause.key
-    assert why.ready(check.NOTHING.cause)["html"] == ""
-    again = why.asked(shown.cause.path, found)
-    assert again.key != shown.cause.key and again.part == shown.cause.part
+    found = model.predictor().check(shown.checked.path)
+    assert shown.checked.verdict.score == pytest.approx(found.score)
+    offer = why.ready(shown.checked)
+    assert "Show why" in offer["html"] and offer["key"] == shown.checked.key
+    assert why.ready(check.NOTHING.checked)["html"] == ""
+    assert Checked(shown.checked.path, found).key != shown.checked.key
 
 
 def test_an_example_is_explained_and_then_checked(clip):
     found = model.predictor().check(clip)
-    asked = why.asked(clip, found)
+    asked = Checked(str(clip), found)
     first, last = why.explain(asked)
     assert first["key"] == last["key"] == asked.key
     assert (first["state"], first["check"], last["state"]) == ("shown", "", "checked")
@@ -191,14 +191,14 @@ def test_an_example_is_explained_and_then_checked(clip):
 
 def test_nothing_is_explained_without_a_clip(tmp_path, clip):
     assert list(why.explain(None)) == []
-    asked = why.asked(clip, model.predictor().check(clip))
+    asked = Checked(str(clip), model.predictor().check(clip))
     gone = dataclasses.replace(asked, path=str(tmp_path / "gone.wav"))
     (answer,) = why.explain(gone)
     assert why.GONE in answer["html"] and "gone.wav" not in answer["html"]
 
 
 def test_what_goes_wrong_is_a_sentence(tmp_path, clip, monkeypatch):
-    asked = why.asked(clip, model.predictor().check(clip))
+    asked = Checked(str(clip), model.predictor().check(clip))
     garbage = tmp_path / "a.wav"
     garbage.write_bytes(b"garbage" * 100)
     (answer,) = why.explain(dataclasses.replace(asked, path=str(garbage)))
@@ -217,6 +217,6 @@ def test_explaining_writes_nothing(clip, tmp_path, monkeypatch):
     copy.write_bytes(Path(clip).read_bytes())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    asked = why.asked(copy, model.predictor().check(copy))
+    asked = Checked(str(copy), model.predictor().check(copy))
     next(why.explain(asked))
     assert [file.name for file in tmp_path.rglob("*")] == ["clip.flac"]

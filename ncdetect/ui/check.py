@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,11 +10,26 @@ from typing import Any
 import gradio as gr
 
 from ncdetect import plots
-from ncdetect.ui import examples, model, second, verdict, why, wording
+from ncdetect.ui import (
+    examples,
+    model,
+    operating,
+    pair,
+    probe,
+    report,
+    second,
+    several,
+    verdict,
+    why,
+    wording,
+)
+from ncdetect.ui.checked import Checked, Panel
 from ncdetect.ui.private import Uploads
 
 log = logging.getLogger(__name__)
 
+PANELS: tuple[Panel, ...] = (operating, why, probe, pair, second, report)
+"""What stands below the verdict, in this order; a new one is one line (see `checked`)."""
 FAILED = "Something went wrong here, not with your clip. Try it once more, or try another clip."
 VIEW_NAMES = {"tsne": "t-SNE", "umap": "UMAP", "exact": "Exact"}
 
@@ -102,15 +116,13 @@ class Shown:
     spoken: str
     star: dict[str, Any] | None
     details: str
-    asked: second.Asked | None = None
-    """What another model may be asked about."""
-    cause: why.Asked | None = None
-    """What may be explained."""
+    checked: Checked | None = None
+    """What the panels go on from."""
 
     def updates(self) -> tuple[Any, ...]:
-        """Values of the components: card, map, details, explanation, and of the two states."""
+        """Values of the components: card, map, details and panels, and of the state that panels read."""
         card = {"card": self.card, "spoken": self.spoken}
-        return card, self.star, self.details, why.ready(self.cause), self.asked, self.cause
+        return card, self.star, self.details, *(panel.ready(self.checked) for panel in PANELS), self.checked
 
 
 NOTHING = Shown(verdict.empty(), "", None, "")
@@ -129,8 +141,8 @@ def show(path: str | Path, example: examples.Example | None = None) -> Shown:
         log.exception("a clip could not be judged")
         return Shown(verdict.failure(FAILED), FAILED, None, "")
     star = {"maps": found.maps, "nearest": found.nearest_mean, "verdict": found.verdict}
-    asked, cause = second.Asked(str(path), found.verdict), why.asked(path, found)
-    return Shown(card, verdict.spoken(found), star, verdict.details(found, example), asked, cause)
+    details, checked = verdict.details(found, example), Checked(str(path), found, example)
+    return Shown(card, verdict.spoken(found), star, details, checked)
 
 
 def show_example(name: str) -> Shown:
@@ -213,9 +225,10 @@ def build(uploads: Uploads) -> None:
                 server_functions=[known_clips], apply_default_css=False, elem_id="map",
                 elem_classes="nc-fill",
             )  # fmt: skip
-    explanation, cause = why.build()
-    choice, further, asked = second.build()
+    checked = gr.State(None)
     details = gr.HTML("", js_on_load="ncdetect.details(element)", apply_default_css=False, elem_id="details")
+    panels = [panel.build(checked, uploads) for panel in PANELS]
+    several.build(uploads)
     gr.HTML('<h3 class="nc-questions">What does this mean?</h3>')
     for question, answer in QUESTIONS.items():
         with gr.Accordion(question, open=False):
@@ -226,7 +239,7 @@ def build(uploads: Uploads) -> None:
     def on_clip(path: str | None, request: gr.Request):
         uploads.keep_for(request.session_hash, path)
         shown = show(path) if path else NOTHING
-        return *shown.updates(), ""
+        return shown.updates()
 
     def on_example(event: gr.EventData, request: gr.Request):
         example = examples.examples().get(event.clip)
@@ -234,19 +247,13 @@ def build(uploads: Uploads) -> None:
         shown = show_example(event.clip)
         # Played at once, as the button promises; a visitor's own clip is not.
         played = gr.Audio(str(example.file) if example else None, autoplay=True)
-        return played, *shown.updates(), ""
+        return played, *shown.updates()
 
-    def ask_again(then: Callable[..., Any]) -> None:
-        """Whoever is asked as well is asked about the new clip, after its verdict is on the screen."""
-        then(second.answer, [choice, asked], further, api_visibility="private", show_progress="hidden",
-             concurrency_id="judge", concurrency_limit=2)  # fmt: skip
-
-    outputs = [card, star, details, explanation, asked, cause, further]
-    judged = clip.input(
+    outputs = [card, star, details, *panels, checked]
+    clip.input(
         on_clip, clip, outputs, api_visibility="private", show_progress="minimal", show_progress_on=card,
         trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
     )  # fmt: skip
-    ask_again(judged.then)
     for group in groups:
         judged = group.pick(
             on_example, None, [clip, *outputs], api_visibility="private", show_progress="hidden",
@@ -255,8 +262,6 @@ def build(uploads: Uploads) -> None:
         judged.then(
             lambda: gr.Audio(autoplay=False), None, clip, api_visibility="private", show_progress="hidden"
         )
-        ask_again(judged.then)
-    _build_api(uploads)
 
 
 def _example_cards(group: str) -> gr.HTML:
@@ -266,7 +271,7 @@ def _example_cards(group: str) -> gr.HTML:
     )  # fmt: skip
 
 
-def _build_api(uploads: Uploads) -> None:
+def build_api(uploads: Uploads) -> None:
     """The endpoint /check: one audio file in, the Verdict as JSON out."""
     file = gr.Audio(visible=False, type="filepath", label="file")
     answer = gr.JSON(visible=False, label="verdict")
@@ -283,4 +288,4 @@ def _build_api(uploads: Uploads) -> None:
 def leave(uploads: Uploads, session: str | None) -> None:
     """A visitor has left: remove the clip."""
     with contextlib.suppress(OSError):
-        uploads.keep_for(session or "", None)
+        uploads.leave(session or "")

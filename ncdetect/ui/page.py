@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from ncdetect import plots
-from ncdetect.ui import check, examples, lab, results
+from ncdetect.language import ENGLISH, NAMES, catalogue, in_language, speaking
+from ncdetect.ui import about, check, examples, inside, lab, quiz, results
 from ncdetect.ui.private import LARGEST_AGE_S, SWEEP_EVERY_S, Uploads
 
 HERE = Path(__file__).parent
@@ -17,10 +19,19 @@ TITLE = "ncdetect: is this voice real?"
 TABS: dict[str, Callable[[Uploads], None]] = {
     "Check a clip": check.build,
     "Sampling lab": lab.build,
+    "Inside the model": inside.build,
     "Results": results.build,
+    "Try yourself": quiz.build,
+    "About": about.build,
 }
-SCRIPTS = ("map.js", "check.js", "why.js", "lab.js", "results.js")
-STYLES = ("page.css", "cards.css", "why.css", "results.css")
+SCRIPTS = (
+    "language.js", "map.js", "check.js", "why.js", "operating.js", "probe.js", "lab.js", "inside.js",
+    "results.js", "quiz.js",
+)  # fmt: skip
+STYLES = (
+    "page.css", "cards.css", "why.css", "operating.css", "probe.css", "pair.css", "several.css", "report.css",
+    "inside.css", "results.css", "quiz.css", "about.css",
+)  # fmt: skip
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
 
@@ -33,6 +44,19 @@ def build(folder: Path) -> gr.Blocks:
     gr.set_static_paths([examples.FOLDER, plotly_script()])
     with gr.Blocks(title=TITLE, delete_cache=(SWEEP_EVERY_S, LARGEST_AGE_S), analytics_enabled=False) as demo:
         uploads = watch_uploads(demo, folder)
+        check.build_api(uploads)
+        _lay_out(demo, uploads, ENGLISH)
+    for code in NAMES:
+        if code != ENGLISH:
+            with demo.route(NAMES[code], code, show_in_navbar=False):
+                _lay_out(demo, uploads, code)
+    return demo
+
+
+def _lay_out(demo: gr.Blocks, uploads: Uploads, language: str) -> None:
+    """The page in one language; English is at /, any other at its code."""
+    events, blocks = set(demo.fns), set(demo.blocks)
+    with speaking(language):
         with gr.Tabs(elem_id="tabs"):
             for name, build_tab in TABS.items():
                 with gr.Tab(name):
@@ -42,7 +66,14 @@ def build(folder: Path) -> gr.Blocks:
             check.leave(uploads, request.session_hash)
 
         demo.unload(on_leave)
-    return demo
+    # Whatever a visitor of this page sets off answers in its language.
+    for key, event in demo.fns.items():
+        if key not in events and event.fn:
+            event.fn = in_language(language, event.fn)
+    for key, block in demo.blocks.items():
+        if key not in blocks:
+            for function in getattr(block, "server_fns", ()):
+                setattr(block, function.__name__, in_language(language, function))
 
 
 def watch_uploads(demo: gr.Blocks, folder: Path) -> Uploads:
@@ -78,9 +109,11 @@ def head() -> str:
     """Our scripts, inline: nothing is fetched from elsewhere, not even an icon."""
     scripts = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
     url = json.dumps(f"gradio_api/file={plotly_script()}")
+    said = {json.loads(text) for text in re.findall(r'\bnc\.say\(\s*("(?:[^"\\]|\\.)*")', scripts)}
+    words = {code: {text: words for text, words in catalogue(code).items() if text in said} for code in NAMES}
     return (
         '<meta name="description" content="Is this voice real or synthetic? A detector that shows its work.">'
-        f"<script>window.ncdetect = {{ plotlyUrl: {url} }};\n{scripts}</script>"
+        f"<script>window.ncdetect = {{ plotlyUrl: {url}, words: {json.dumps(words)} }};\n{scripts}</script>"
     )
 
 

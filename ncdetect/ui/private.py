@@ -93,7 +93,7 @@ class Uploads(set[str]):
         super().__init__()
         self.folder = folder.resolve()
         self._uses: Counter[str] = Counter()
-        self._of_session: dict[str, str] = {}
+        self._of_session: dict[str, dict[str, tuple[str, ...]]] = {}
         self._guard = threading.Lock()
 
     def update(self, *files: list[str]) -> None:
@@ -102,14 +102,31 @@ class Uploads(set[str]):
         with self._guard:
             self._uses.update(str(file) for group in files for file in group)
 
-    def keep_for(self, session: str, path: str | None) -> None:
-        """Say which clip a visitor has now (None: none), and release the one before it."""
+    def keep_for(self, session: str, *paths: str | None, place: str = "clip") -> None:
+        """Say which clips a visitor has now in a place of the page, and release those before them.
+
+        Args:
+            session: Whose.
+            paths: The clips; None is none.
+            place: Where on the page.
+        """
         with self._guard:
-            before = self._of_session.pop(session, None)
-            if path is not None and self._inside(path):
-                self._of_session[session] = path
-        if before is not None:
-            self.release(before)
+            places = self._of_session.setdefault(session, {})
+            before = places.pop(place, ())
+            kept = tuple(path for path in paths if path is not None and self._inside(path))
+            if kept:
+                places[place] = kept
+            if not places:
+                del self._of_session[session]
+        for path in before:
+            self.release(path)
+
+    def leave(self, session: str) -> None:
+        """Release all that a visitor has."""
+        with self._guard:
+            places = self._of_session.pop(session, {})
+        for path in (path for paths in places.values() for path in paths):
+            self.release(path)
 
     def release(self, path: str) -> None:
         """Remove an upload, unless somebody else has uploaded the same and still uses it."""

@@ -4,7 +4,6 @@ import functools
 import json
 import logging
 import threading
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,8 @@ import gradio as gr
 from ncdetect.findings_words import title
 from ncdetect.rules import RULES
 from ncdetect.ui import compared, model, wording
+from ncdetect.ui.checked import Checked
+from ncdetect.ui.private import Uploads
 from ncdetect.ui.shipped import capital
 from ncdetect.ui.verdict import shape
 
@@ -46,14 +47,6 @@ GONE = "The clip was removed here already. Bring it once more, and both models j
 FAILED = "This model could not judge the clip. Something is wrong here, not with your clip."
 
 _guard = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The clip that is on the page, and what the page's own model says of it."""
-
-    path: str
-    verdict: "Word"
 
 
 @functools.cache
@@ -100,24 +93,24 @@ def _load(name: str) -> "Predictor":
     return Predictor.from_pretrained(model.CHECKPOINTS / name)
 
 
-def answer(name: str | None, asked: Asked | None) -> str:
+def answer(name: str | None, checked: Checked | None) -> str:
     """What another model says of the clip on the page, as HTML; nothing where nobody is asked."""
     from ncdetect.audio import AudioError
 
     if not name or name not in others():
         return ""
-    if asked is None:
+    if checked is None:
         return note(NO_CLIP)
-    if not Path(asked.path).is_file():
+    if not checked.there:
         return note(GONE)
     try:
-        found = predictor(name).check(asked.path)
+        found = predictor(name).check(checked.path)
     except AudioError as error:
         return note(str(error))
     except Exception:
         log.exception("%s could not judge a clip", name)
         return note(FAILED)
-    return card(name, found, asked.verdict)
+    return card(name, found, checked.verdict.verdict)
 
 
 def note(sentence: str) -> str:
@@ -166,12 +159,13 @@ def _measured(name: str) -> str:
     return f"Measured error rates (EER): {' '.join(sentences)} " if sentences else ""
 
 
-def build() -> tuple[gr.Dropdown, gr.HTML, gr.State]:
-    """Lay out the select and the place of the answer; hidden where there is no other model.
+def ready(checked: Checked | None) -> str:
+    """Nothing is said until the model that was chosen has judged the new clip too."""
+    return ""
 
-    Returns:
-        Select, answer, and the state that holds what is on the page (`Asked`).
-    """
+
+def build(checked: gr.State, _: Uploads) -> gr.HTML:
+    """Lay out the select and the place of the answer; hidden where there is no other model."""
     labels = [("nobody else", NOBODY)]
     labels += [(f"{capital(name)}: {words}", name) for name, words in others().items()]
     with gr.Column(elem_id="second", visible=bool(others())):
@@ -182,9 +176,10 @@ def build() -> tuple[gr.Dropdown, gr.HTML, gr.State]:
             "", html_template='<div aria-live="polite">${value}</div>', apply_default_css=False,
             elem_id="second-answer",
         )  # fmt: skip
-    state = gr.State(None)
-    choice.input(
-        answer, [choice, state], shown, api_visibility="private", show_progress="minimal",
-        trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
-    )  # fmt: skip
-    return choice, shown, state
+    # Whoever is asked as well is asked about the new clip too, after its verdict is on the screen.
+    for event, progress in ((choice.input, "minimal"), (checked.change, "hidden")):
+        event(
+            answer, [choice, checked], shown, api_visibility="private", show_progress=progress,
+            trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
+        )  # fmt: skip
+    return shown

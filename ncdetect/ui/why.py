@@ -3,23 +3,21 @@
 import base64
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
 from ncdetect.ui import model, why_picture, wording
+from ncdetect.ui.checked import Checked
+from ncdetect.ui.private import Uploads
 from ncdetect.ui.verdict import shape
 
 if TYPE_CHECKING:
     from ncdetect.deletion import Deletion
     from ncdetect.moments import Moments, Part
-    from ncdetect.predictor import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -55,66 +53,51 @@ ASK = (
 NOTHING: dict[str, Any] = {"key": "", "state": "ready", "html": ""}
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The clip on the page, and what of it would be explained."""
-
-    key: str
-    """Another one for each verdict: an answer that comes too late is known by it."""
-    path: str
-    part: "Part"
-
-
-def asked(path: str | Path, verdict: "Verdict") -> Asked:
-    """What there is to ask about a clip that was judged."""
-    from ncdetect.moments import part_of
-
-    return Asked(uuid4().hex, str(path), part_of(verdict))
-
-
-def ready(asked: Asked | None) -> dict[str, Any]:
+def ready(checked: Checked | None) -> dict[str, Any]:
     """The offer to explain a clip, and what stands there while that lasts; nothing where there is no clip."""
-    if asked is None:
+    if checked is None:
         return NOTHING
-    from ncdetect.moments import most_regions
+    from ncdetect.moments import most_regions, part_of
 
-    buttons = "<i></i>" * most_regions(asked.part.end_s - asked.part.start_s)
+    part = part_of(checked.verdict)
+    buttons = "<i></i>" * most_regions(part.end_s - part.start_s)
     # As large as what comes, so that nothing moves when it is there.
     waiting = (
         '<section class="nc-card nc-why nc-why-ghost" aria-label="Why" aria-busy="true" tabindex="-1" hidden>'
-        f'{HEAD}{_which(asked.part)}</p><div class="nc-why-stage"><div class="nc-why-picture"></div>'
-        f'<div class="nc-why-curve"></div></div>{_ends(asked.part)}<div class="nc-why-regions">{buttons}'
+        f'{HEAD}{_which(part)}</p><div class="nc-why-stage"><div class="nc-why-picture"></div>'
+        f'<div class="nc-why-curve"></div></div>{_ends(part)}<div class="nc-why-regions">{buttons}'
         '</div><p class="nc-why-check" role="status">Listening again, with one stretch after the other '
         f'covered …</p><p class="nc-note">{LIMITS}</p></section>'
     )
-    return NOTHING | {"key": asked.key, "html": ASK + waiting}
+    return NOTHING | {"key": checked.key, "html": ASK + waiting}
 
 
-def explain(asked: Asked | None) -> Iterator[dict[str, Any]]:
+def explain(checked: Checked | None) -> Iterator[dict[str, Any]]:
     """The picture, and once more with the check of it; or a sentence on what went wrong."""
     from ncdetect import audio, moments
 
-    if asked is None:
+    if checked is None:
         return
     answer = {
-        "key": asked.key,
+        "key": checked.key,
         "state": "shown",
         "html": failure(GONE),
         "check": "",
         "clear": True,
         "sounds": [],
     }
-    if not Path(asked.path).is_file():
+    if not checked.there:
         yield answer
         return
     try:
+        wave, part = audio.load(checked.path).wave, moments.part_of(checked.verdict)
         predictor = model.predictor()
         detector = predictor.trained.detector
-        found = moments.moments_of(detector, audio.load(asked.path).wave, asked.part)
+        found = moments.moments_of(detector, wave, part)
         answer |= {"html": card(found, moments.spectrogram(found.wave)), "sounds": sounds(found)}
         yield answer
         if found.regions:
-            text, clear = checked(
+            text, clear = outcome(
                 found, moments.check(detector, found), predictor.config.calibration.probability
             )
             yield answer | {"state": "checked", "check": text, "clear": clear}
@@ -170,7 +153,7 @@ def card(moments: "Moments", levels: NDArray[np.floating]) -> str:
     )
 
 
-def checked(moments: "Moments", test: "Deletion", probability: Any) -> tuple[str, bool]:
+def outcome(moments: "Moments", test: "Deletion", probability: Any) -> tuple[str, bool]:
     """What the check found, in a sentence of HTML, and whether the named moments stand out.
 
     Args:
@@ -257,20 +240,15 @@ def moment(seconds: float) -> str:
     return f"{tenths / 10:.1f} s" if tenths < 600 else f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
-def build() -> tuple[gr.HTML, gr.State]:
-    """Lay out the place of the explanation.
-
-    Returns:
-        The place, and the state that holds what is on the page (`Asked`).
-    """
+def build(checked: gr.State, _: Uploads) -> gr.HTML:
+    """Lay out the place of the explanation."""
     shown = gr.HTML(
         NOTHING, html_template="<div></div>",
         js_on_load="ncdetect.why(element, props, () => trigger('ask'), watch)",
         apply_default_css=False, elem_id="why",
     )  # fmt: skip
-    state = gr.State(None)
     shown.ask(
-        explain, state, shown, api_visibility="private", show_progress="hidden", trigger_mode="multiple",
+        explain, checked, shown, api_visibility="private", show_progress="hidden", trigger_mode="multiple",
         concurrency_id="why", concurrency_limit=1,
     )  # fmt: skip
-    return shown, state
+    return shown

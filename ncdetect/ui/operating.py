@@ -1,0 +1,18 @@
+"""The operating point: rather miss a fake, or rather accuse a real voice, and how often that goes wrong."""
+
+from typing import Any
+
+import gradio as gr
+
+from ncdetect.ui.checked import Checked
+from ncdetect.ui.private import Uploads
+
+
+def ready(checked: Checked | None) -> Any:
+    """Nothing yet."""
+    return ""
+
+
+def build(checked: gr.State, uploads: Uploads) -> gr.HTML:
+    """Lay it out."""
+    return gr.HTML("", elem_id="operating", apply_default_css=False)
