@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup app test lint bench
+.PHONY: setup app test lint bench fuzz video
 
 setup: .venv/.ready
 
@@ -24,3 +24,14 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m pytest --override-ini addopts= -q -s tests/benchmarks
+
+# The film assets/demo.mp4 and the README's pictures; needs ffmpeg and Chromium.
+video: setup
+	$(BIN)/python -m assets.make_video
+
+# Hostile files and requests; `make fuzz EXAMPLES=100000` for a night.
+EXAMPLES ?= 2000
+
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	NCDETECT_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest --override-ini addopts= --timeout 0 -q -s tests/fuzz

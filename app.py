@@ -11,7 +11,9 @@ from ncdetect.ui.private import PrivateFolder  # noqa: E402
 private = PrivateFolder()
 os.environ["GRADIO_TEMP_DIR"] = str(private.path)
 
-from ncdetect.ui import model, page  # noqa: E402
+# ZeroGPU looks for its function before the page is launched.
+import ncdetect.gpu  # noqa: E402, F401
+from ncdetect.ui import check, page  # noqa: E402
 
 demo = page.build(private.path)
 
@@ -25,7 +27,7 @@ def main() -> None:
         prevent_thread_lock=True,
         **page.launch_options(),
     )
-    model.warm_up()
+    check.warm_up()
     demo.block_thread()
 
 

@@ -20,6 +20,7 @@ from ncdetect.decoding import (  # noqa: F401 - the limits are public here, wher
     decode,
     read_bytes,
 )
+from ncdetect.language import number, say
 
 SAMPLE_RATE = 16_000  # Hz
 WINDOW_SAMPLES = 3 * SAMPLE_RATE
@@ -39,21 +40,6 @@ ACTIVE_SHARE = 1 / 3  # of the frames; with fewer, a clip is mostly silence
 
 _LEVEL_FRAME_SAMPLES = SAMPLE_RATE // 50  # 20 ms
 _CANCELLED = 0.01  # of the loudest channel's power; one channel of eight alone leaves 1/64
-
-_WARNINGS = {
-    "truncated": "The file is damaged or breaks off: the verdict is about the {duration_s:.1f} seconds that "
-    "could be read, not about the rest.",
-    "short": "The clip lasts only {duration_s:.1f} seconds: with so little to go by, the verdict is less "
-    "certain.",
-    "clipped": "The recording is overdriven, its loudest parts are cut off: that distortion can hide the "
-    "traces of a synthetic voice or look like them.",
-    "quiet": "The recording is very quiet: noise may weigh more than the voice, so the verdict is less "
-    "certain.",
-    "narrow_band": "The clip sounds like a telephone line, without high tones: much of what tells a real "
-    "voice from a synthetic one is missing, so the verdict is less certain.",
-    "mostly_silence": "Most of the clip is silence: the verdict rests on about {active_s:.1f} seconds of "
-    "sound.",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,5 +266,36 @@ def quality_warnings(audio: Audio) -> list[QualityWarning]:
         "narrow_band": narrow,
         "mostly_silence": active.mean() < ACTIVE_SHARE,
     }
-    values = {"duration_s": audio.duration_s, "active_s": active.mean() * audio.duration_s}
-    return [QualityWarning(code, _WARNINGS[code].format(**values)) for code, found in checks.items() if found]
+    sentences = _sentences(audio.duration_s, active.mean() * audio.duration_s)
+    return [QualityWarning(code, sentences[code]) for code, found in checks.items() if found]
+
+
+def _sentences(duration_s: float, active_s: float) -> dict[str, str]:
+    """What each warning says."""
+    return {
+        "truncated": say(
+            "The file is damaged or breaks off: the verdict is about the {seconds} seconds that could be "
+            "read, not about the rest.",
+            seconds=number(duration_s, ".1f"),
+        ),
+        "short": say(
+            "The clip lasts only {seconds} seconds: with so little to go by, the verdict is less certain.",
+            seconds=number(duration_s, ".1f"),
+        ),
+        "clipped": say(
+            "The recording is overdriven, its loudest parts are cut off: that distortion can hide the "
+            "traces of a synthetic voice or look like them."
+        ),
+        "quiet": say(
+            "The recording is very quiet: noise may weigh more than the voice, so the verdict is less "
+            "certain."
+        ),
+        "narrow_band": say(
+            "The clip sounds like a telephone line, without high tones: much of what tells a real voice "
+            "from a synthetic one is missing, so the verdict is less certain."
+        ),
+        "mostly_silence": say(
+            "Most of the clip is silence: the verdict rests on about {seconds} seconds of sound.",
+            seconds=number(active_s, ".1f"),
+        ),
+    }

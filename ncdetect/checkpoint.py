@@ -30,12 +30,14 @@ from ncdetect.models.hub import PREFIX
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT = "listener"
 """What judges where no checkpoint is named: of those that ship, the one that validates best."""
-CONFIG_FILE, WEIGHTS_FILE, BANK_FILE, CARD_FILE = (
+CONFIG_FILE, WEIGHTS_FILE, BANK_FILE, CARD_FILE, RECORD_FILE = (
     "config.json",
     "model.safetensors",
     "bank.parquet",
     "README.md",
+    "record.parquet",
 )
+"""Of a checkpoint's folder; `record` says what the track record is."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
@@ -260,7 +262,7 @@ def locate(name: str, **options: Any) -> Path:
     try:
         folder = Path(hf_hub_download(name, CONFIG_FILE, **options)).parent
         hf_hub_download(name, WEIGHTS_FILE, **options)
-        for optional in (BANK_FILE, CARD_FILE):
+        for optional in (BANK_FILE, CARD_FILE, RECORD_FILE):
             try:
                 hf_hub_download(name, optional, **options)
             except LocalEntryNotFoundError:

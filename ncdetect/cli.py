@@ -3,15 +3,17 @@
 import json
 import logging
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
 from ncdetect.audio import AudioError
-from ncdetect.checkpoint import DEFAULT, CheckpointError
+from ncdetect.checkpoint import DEFAULT, CheckpointError, locate
 from ncdetect.cli_options import Checkpoint, Corpora, Data, progress_bar
 from ncdetect.cli_studies import studies
+from ncdetect.files import replacing
 from ncdetect.runtime import keep_freed_memory
 
 # Rooms that take seconds to import (training, sklearn, umap) are imported by the commands that need them.
@@ -45,12 +47,25 @@ def main() -> None:
 def check(
     file: Annotated[Path, typer.Argument(help="Any audio or video file with sound.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole verdict as JSON.")] = False,
+    report_file: Annotated[
+        Path | None, typer.Option("--report", help="Also write a page to print: a name.pdf or name.html.")
+    ] = None,
     checkpoint: Checkpoint = DEFAULT,
 ) -> None:
     """Judge one clip. Exit status 0 whatever the verdict, 2 if the file cannot be judged."""
+    from ncdetect import report
     from ncdetect.predictor import Predictor
 
-    verdict = Predictor.from_pretrained(checkpoint).check(file)
+    form = report.ending(report_file) if report_file else ""
+    predictor = Predictor.from_pretrained(checkpoint)
+    verdict = predictor.check(file)
+    if report_file:
+        from ncdetect.record import TrackRecord
+
+        record = TrackRecord.load(locate(checkpoint))
+        made = report.report_on(predictor, verdict, file, datetime.now(UTC), record)
+        with replacing(report_file) as temporary:
+            temporary.write_bytes(report.written(made, form))
     if as_json:
         typer.echo(json.dumps(verdict.to_dict(), ensure_ascii=False))
         return
@@ -297,6 +312,86 @@ def sample(
     for name in sorted(counts.keys() - {"real", "fake"}):
         typer.echo(f"{name}: {counts[name]}")
     typer.echo(f"{counts['real']} real and {counts['fake']} fake clips: {out}")
+
+
+@app.command(name="publish")
+def publish_command(
+    repo: Annotated[str, typer.Option(help="USER/NAME on the Hugging Face Hub, of model and Space.")],
+    checkpoint: Checkpoint = DEFAULT,
+    model: Annotated[bool, typer.Option(help="Publish the checkpoint with its card.")] = True,
+    space: Annotated[bool, typer.Option(help="Publish the page.")] = True,
+    private: Annotated[bool, typer.Option("--private", help="What is new is seen by you only.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files, send nothing.")] = False,
+) -> None:
+    """Publish a model, and the page as a Space; what was interrupted goes on when it is run again."""
+    from ncdetect import publish
+
+    if not (model or space):
+        raise ValueError("there is nothing to publish with both --no-model and --no-space")
+    uploads = [publish.plan_model(repo, checkpoint)] if model else []
+    uploads += [publish.plan_space(repo)] if space else []
+    if dry_run:
+        for line in (line for upload in uploads for line in publish.listing(upload)):
+            typer.echo(line)
+        typer.echo("Nothing was sent.")
+        raise typer.Exit(CannotBeJudged if any(upload.refused for upload in uploads) else 0)
+    for url in publish.publish(uploads, private):
+        typer.echo(url)
+
+
+@app.command(name="export")
+def export_command(
+    name: Annotated[str, typer.Argument(help="Checkpoint: a name in checkpoints/, a folder, or user/name.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the file; else the checkpoint's own.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Whole numbers in place of float32: faster.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Of int8: folder of a corpus, whose dev clips set the ranges of activations."),
+    ] = None,
+) -> None:
+    """Write a checkpoint as an ONNX graph, wave to embedding and score, if it gives PyTorch's verdicts."""
+    from ncdetect import onnx
+    from ncdetect.layouts import open_corpus
+
+    if data is not None and not int8:
+        raise ValueError("--data is of --int8: float32 needs no calibration")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    calibration = []
+    if data is not None:
+        dev = open_corpus(data).select(split="dev")
+        calibration = [dev.file(clip) for clip in dev]
+        if not calibration:
+            raise ValueError(f"there are no dev clips in {data}")
+    file, parity = onnx.export(name, out, "int8" if int8 else "32-true", calibration)
+    typer.echo(
+        f"{len(parity.changed)} of {parity.clips} verdicts differ from PyTorch's, scores by at most "
+        f"{parity.score_error:.1e}: {file}"
+    )
+
+
+@app.command(name="serve")
+def serve_command(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="To listen on.")] = 8000,
+    page: Annotated[bool, typer.Option(help="Serve the page beside the API.")] = True,
+    checkpoint: Checkpoint = DEFAULT,
+    threads: Annotated[int, typer.Option(min=1, envvar="NCDETECT_THREADS", help="Clips judged at once.")] = 2,
+    waiting: Annotated[
+        int, typer.Option(min=0, envvar="NCDETECT_WAITING", help="Clips that may wait beside them.")
+    ] = 16,
+    rate: Annotated[
+        float,
+        typer.Option(
+            min=0, envvar="NCDETECT_RATE", help="Requests a minute of one address; 0: any. This machine: any."
+        ),
+    ] = 60.0,
+) -> None:
+    """Serve the API (POST /v1/check) and the page; NCDETECT_TOKENS holds tokens, if the API needs any."""
+    from ncdetect.api_limits import Limits
+    from ncdetect.api_server import serve
+
+    locate(checkpoint)
+    serve(host, port, checkpoint, page, Limits(per_minute=rate), threads, waiting)
 
 
 app.add_typer(studies)

@@ -43,6 +43,14 @@ def robustness_command(
         typer.echo(str(file))
 
 
+@studies.command(name="record")
+def record_command(data: Data, checkpoint: Checkpoint = DEFAULT) -> None:
+    """Judge all test clips, and keep what was said of them beside the checkpoint: its track record."""
+    from ncdetect import record
+
+    typer.echo(str(record.write(checkpoint, data, progress_bar)))
+
+
 @studies.command(name="joined")
 def joined_command(
     data: Data,
@@ -243,6 +251,34 @@ def dropin_command(
     place = Place(data, weights, work, checkpoint, seeds, jobs, full, precision)
     for file in dropin_build.run(place, results, progress=progress_bar, say=typer.echo):
         typer.echo(str(file))
+
+
+@studies.command(name="epochs")
+def epochs_command(
+    data: Data,
+    checkpoint: Annotated[
+        str, typer.Option(help="A checkpoint that `detector` made: name or folder, as elsewhere.")
+    ] = DEFAULT,
+    work: Annotated[Path, typer.Option(help="Of `detector`: holds the encoders' statistics.")] = Path(
+        "build/detector"
+    ),
+    out: Annotated[Path, typer.Option(help="The file for the page's animation.")] = Path(
+        "assets/inside/epochs.parquet"
+    ),
+) -> None:
+    """Train what the shipped detector learned again, and record how its clips gather: a minute."""
+    from ncdetect import detector_study, epochs_training
+    from ncdetect.checkpoint import CONFIG_FILE, DetectorConfig, locate
+    from ncdetect.epochs import Story
+
+    facts = DetectorConfig.read(locate(checkpoint) / CONFIG_FILE).training
+    change = next((one for one in detector_study.SERIES if one.name == facts.get("rule")), None)
+    if change is None:
+        raise ValueError(f"{checkpoint} was not made by `detector`: rule {facts.get('rule')!r}")
+    clips, moments, fit = epochs_training.watched(data, work, change, facts["recipe"]["seed"])
+    Story.of(clips, moments, fit.best_epoch + 1).save(out)
+    apart = abs(fit.best.dev_loss - facts["dev_loss"])
+    typer.echo(f"{out}: best epoch {fit.best_epoch + 1}, dev loss {apart:.4f} from that of {checkpoint}")
 
 
 @studies.command(name="explanations")

@@ -18,6 +18,8 @@ import av
 import numpy as np
 import soundfile
 
+from ncdetect.language import number, say
+
 MAX_BYTES = 25 * 2**20
 MAX_DURATION_S = 600
 MIN_DURATION_S = 0.3
@@ -37,11 +39,11 @@ _UNKNOWN_BYTES = 0x7FFF_0000  # who writes to a pipe puts a length near 2**31 or
 _SOUNDFILE_MAGICS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"caff", b".snd")
 _AUDIO_MAGICS = (*_SOUNDFILE_MAGICS, b"ID3", b"\xff\xfb", b"\xff\xf1", b"\x1aE\xdf\xa3", b"#!AMR", b"wvpk")
 _FOREIGN_MAGICS = {
-    "a PDF document": b"%PDF",
-    "a picture": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8"),
-    "a ZIP archive or an office document": b"PK\x03\x04",
-    "a web page or a drawing": b"<",
-    "a playlist": (b"#EXTM3U", b"[playlist]", b"ffconcat"),
+    "pdf": b"%PDF",
+    "picture": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8"),
+    "archive": b"PK\x03\x04",
+    "page": b"<",
+    "playlist": (b"#EXTM3U", b"[playlist]", b"ffconcat"),
 }
 _DEMUXERS = "mov,matroska,mp3,aac,ogg,wav,w64,flac,aiff,amr,caf,au,asf,avi,mpegts,mpeg,ac3,eac3,wv"
 _CODECS = (
@@ -60,50 +62,117 @@ _XING_HEADER = re.compile(rb"\xff[\xe2-\xff]..\x00{9,34}(?:Xing|Info)", re.DOTAL
 # What is wrong with the data can surface in the decoders as any of these.
 _DECODER_FAILURES = (av.error.FFmpegError, soundfile.SoundFileError, ArithmeticError, AttributeError)
 _DECODER_FAILURES += (LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
-
-_SENTENCES = {
-    "not_found": "There is no such file: give the path of a sound file on this computer.",
-    "unreadable": "The file could not be opened: check that you may read it.",
-    "empty": "There is no sound here yet: choose a file that is not empty, or record something.",
-    "too_large": f"The file has {{:.1f}} MB, and at most {MAX_BYTES // 2**20} MB can be checked: "
-    "cut out the part that matters, or save it as MP3.",
-    "not_audio": "This is {}, not a sound file that can be read: choose a WAV, MP3, M4A or similar.",
-    "bad_samples": "A recording must be a sample rate and an array, (samples) or (samples, channels), of 8, "
-    "16 or 32 bit integers or floating point numbers.",
-    "no_audio_stream": "There is no sound in this file, which may be a silent video: choose another.",
-    "protected": "The sound is copy-protected and cannot be read: choose a file without protection.",
-    "unsupported_codec": "The sound is stored in a way that cannot be read here: save it as WAV, MP3 or M4A.",
-    "truncated": "Hardly any sound could be read from this file, which is damaged, cut off or still being "
-    "written: download or record it again.",
-    "sample_rate": f"The sound has {{}} samples a second, and only {MIN_RATE_HZ} to {MAX_RATE_HZ} can be "
-    "checked: export it again at 44100 or 48000.",
-    "channels": f"The sound has {{}} channels, and only 1 to {MAX_CHANNELS} can be checked: "
-    "export it as mono or stereo.",
-    "not_finite": "The sound holds values that no sound can have: export it again from its source.",
-    "too_long": f"The sound is longer than {MAX_DURATION_S // 60} minutes, the most that can be checked: "
-    "cut out the part that matters.",
-    "too_short": f"The sound lasts {{:.2f}} seconds, and at least {MIN_DURATION_S} are needed: "
-    "choose a longer part.",
-    "silent": "The sound is silent: check the microphone, or choose another part.",
-    "too_slow": f"The file could not be decoded within {DECODE_DEADLINE_S:.0f} seconds: "
-    "cut out the part that matters, or save it as WAV.",
-}
+CODES = (
+    "not_found", "unreadable", "empty", "too_large", "not_audio", "bad_samples", "no_audio_stream",
+    "protected", "unsupported_codec", "truncated", "sample_rate", "channels", "not_finite", "too_long",
+    "too_short", "silent", "too_slow",
+)  # fmt: skip
+"""Why a source may be refused."""
 
 
 class AudioError(ValueError):
     """A source that cannot be judged.
 
-    `str()` is one sentence that a layman can act on; `code`, a key of `_SENTENCES`, is for programs.
+    `str()` is one sentence that a layman can act on; `code`, one of CODES, is for programs.
     """
 
-    def __init__(self, code: str, *values: object):
-        """Take a code and the values for the gaps in its sentence."""
-        super().__init__(code, *values)  # so that it survives pickling between processes
+    def __init__(self, code: str, value: Any = None):
+        """Take a code, and what was met where its sentence names that."""
+        super().__init__(code, value)  # so that it survives pickling between processes
         self.code = code
 
     def __str__(self) -> str:
         """The sentence."""
-        return _SENTENCES[self.code].format(*self.args[1:])
+        code, value = self.args
+        return _sentence(code, value)
+
+
+def _sentence(code: str, value: Any) -> str:
+    match code:
+        case "not_found":
+            return say("There is no such file: give the path of a sound file on this computer.")
+        case "unreadable":
+            return say("The file could not be opened: check that you may read it.")
+        case "empty":
+            return say("There is no sound here yet: choose a file that is not empty, or record something.")
+        case "too_large":
+            return say(
+                "The file has {size} MB, and at most {most} MB can be checked: cut out the part that "
+                "matters, or save it as MP3.",
+                size=number(value, ".1f"),
+                most=MAX_BYTES // 2**20,
+            )
+        case "not_audio":
+            return say(
+                "This is {kind}, not a sound file that can be read: choose a WAV, MP3, M4A or similar.",
+                kind=_foreign(value),
+            )
+        case "bad_samples":
+            return say(
+                "A recording must be a sample rate and an array, (samples) or (samples, channels), of 8, 16 "
+                "or 32 bit integers or floating point numbers."
+            )
+        case "no_audio_stream":
+            return say("There is no sound in this file, which may be a silent video: choose another.")
+        case "protected":
+            return say("The sound is copy-protected and cannot be read: choose a file without protection.")
+        case "unsupported_codec":
+            return say("The sound is stored in a way that cannot be read here: save it as WAV, MP3 or M4A.")
+        case "truncated":
+            return say(
+                "Hardly any sound could be read from this file, which is damaged, cut off or still being "
+                "written: download or record it again."
+            )
+        case "sample_rate":
+            return say(
+                "The sound has {rate} samples a second, and only {least} to {most} can be checked: export "
+                "it again at 44100 or 48000.",
+                rate=value,
+                least=MIN_RATE_HZ,
+                most=MAX_RATE_HZ,
+            )
+        case "channels":
+            return say(
+                "The sound has {channels} channels, and only 1 to {most} can be checked: export it as mono "
+                "or stereo.",
+                channels=value,
+                most=MAX_CHANNELS,
+            )
+        case "not_finite":
+            return say("The sound holds values that no sound can have: export it again from its source.")
+        case "too_long":
+            return say(
+                "The sound is longer than {most} minutes, the most that can be checked: cut out the part "
+                "that matters.",
+                most=MAX_DURATION_S // 60,
+            )
+        case "too_short":
+            return say(
+                "The sound lasts {seconds} seconds, and at least {least} are needed: choose a longer part.",
+                seconds=number(value, ".2f"),
+                least=number(MIN_DURATION_S),
+            )
+        case "silent":
+            return say("The sound is silent: check the microphone, or choose another part.")
+        case "too_slow":
+            return say(
+                "The file could not be decoded within {most} seconds: cut out the part that matters, or "
+                "save it as WAV.",
+                most=number(DECODE_DEADLINE_S, ".0f"),
+            )
+    raise KeyError(code)
+
+
+def _foreign(kind: str | None) -> str:
+    """What a file is that is no sound."""
+    kinds = {
+        "pdf": say("a PDF document"),
+        "picture": say("a picture"),
+        "archive": say("a ZIP archive or an office document"),
+        "page": say("a web page or a drawing"),
+        "playlist": say("a playlist"),
+    }
+    return kinds.get(kind or "", say("an unknown kind of file"))
 
 
 class Decoded:
@@ -206,7 +275,7 @@ def _nothing_decoded(data: bytes) -> AudioError:
     kind = next((kind for kind, magics in _FOREIGN_MAGICS.items() if text.startswith(magics)), None)
     if not kind and (data.startswith(_AUDIO_MAGICS) or data[4:8] == b"ftyp"):
         return AudioError("truncated")
-    return AudioError("not_audio", kind or "an unknown kind of file")
+    return AudioError("not_audio", kind)
 
 
 def _decode_array(source: tuple, decoded: Decoded) -> None:

@@ -4,9 +4,9 @@ Pure functions of the rows that `read_csv` returns. Every sentence is worked out
 wins is said, also where neural-collapse sampling loses.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ncdetect import findings_rules
 from ncdetect.findings_words import (
@@ -342,64 +342,6 @@ def _tables_3(rows: Sequence[Row]) -> list[Table]:
 
 
 # -- experiment 4: rules of selection at equal budgets
-
-
-# -- the training of the shipped model
-
-
-def collapse(history: Sequence[Mapping[str, Any]], best_epoch: int | None = None) -> list[str]:
-    """How spread and agreement changed while a model learned.
-
-    Args:
-        history: Epochs as in `training.Epoch`.
-        best_epoch: The one whose weights were kept, counted from 1; None: the last.
-    """
-    if len(history) < 2:
-        return []
-    kept = history[min(best_epoch or len(history), len(history)) - 1]
-    found = []
-    for side, words in (("train", "the clips it learned from"), ("dev", "the validation clips")):
-        first, last = (epoch.get(f"nc1_{side}") for epoch in (history[0], kept))
-        if first is not None and last is not None:
-            moved = (
-                "gathered" if last < first else "did not gather" if last > first else "stayed as they were"
-            )
-            found.append(
-                f"On {words} the classes {moved}: NC1, their spread against the gap between them, went from "
-                f"{first:.3g} in the first epoch to {last:.3g} in the one that was kept."
-            )
-    return found
-
-
-def collapse_table(history: Sequence[Mapping[str, Any]], best_epoch: int | None = None) -> Table:
-    """Measures of collapse in the first and in the kept epoch; arguments as in `collapse`."""
-    kept = min(best_epoch or len(history), len(history))
-
-    def cell(epoch: Mapping[str, Any], name: str) -> str:
-        value = epoch.get(name)
-        return "–" if value is None else f"{value:.3g}"
-
-    lines = tuple(
-        (
-            name.upper(),
-            *(
-                cell(e, f"{name}_{side}")
-                for side in ("train", "dev")
-                for e in (history[0], history[kept - 1])
-            ),
-        )
-        for name in ("nc1", "cdnv", "nc2", "nc3", "nc4")
-    )
-    columns = ("measure", "train, first", "train, kept", "dev, first", "dev, kept")
-    caption = (
-        f"Collapse in the first epoch and in the kept one ({kept}), on the clips it learned from (train) and "
-        "on validation clips (dev)"
-    )
-    note = (
-        "0 is full collapse, for NC4 (agreement of nearest class mean and classifier) 1. With two classes "
-        "NC2 is 0 by construction: it is measured on the fakes split by generator."
-    )
-    return Table(caption, columns, lines, note)
 
 
 class _Experiment(NamedTuple):

@@ -5,7 +5,6 @@ reads, `{"dtype", "bdata"}`. The map is sent once; a new clip adds only its star
 """
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,15 +23,6 @@ COLOURS: dict[str, dict[str, str]] = {
 }
 SYMBOLS = {"real": "circle", "fake": "diamond", "clip": "star", "muted": "x"}
 VIEWS = ("tsne", "umap", "exact")
-COLLAPSE = {
-    # measure of training.Epoch: (title of its panel, whether its axis is logarithmic)
-    "nc1": ("NC1: spread inside the classes", True),
-    "cdnv": ("CDNV: the same, per pair of classes", True),
-    "nc2": ("NC2: fakes by generator, off a simplex", False),
-    "nc3": ("NC3: classifier off the class means", False),
-    "nc4": ("NC4: nearest mean agrees with classifier", False),
-}
-_SIDES = {"train": ("clips it learned from", "muted", "dash"), "dev": ("validation clips", "clip", "solid")}
 _PACKED = {"f4": np.float32, "f8": np.float64, "i4": np.int32}
 
 
@@ -123,97 +113,3 @@ def sampling_map(
         "texts": coded(texts),
         "count": len(labels),
     }
-
-
-def collapse_by_epoch(
-    history: Sequence[Mapping[str, Any]], best_epoch: int | None = None, columns: int = 3
-) -> dict[str, Any]:
-    """How the classes gather while a model learns: a panel for each measure, train beside dev.
-
-    A measure that is nowhere known has no panel; a logarithmic axis leaves out what is not positive.
-
-    Args:
-        history: Fields of each `training.Epoch`; values may be None or missing.
-        best_epoch: The one whose weights were kept, counted from 1: a line in each panel.
-        columns: Panels side by side.
-
-    Returns:
-        `data` and `layout` of a plotly figure in light colours; `meta.role` of a trace names its colour.
-        Both are empty without anything to show.
-    """
-    epochs = [int(epoch["epoch"]) + 1 for epoch in history]
-    values = {
-        (name, side): _shown([epoch.get(f"{name}_{side}") for epoch in history], logarithmic)
-        for name, (_, logarithmic) in COLLAPSE.items()
-        for side in _SIDES
-    }
-    panels = [name for name in COLLAPSE if any(v is not None for side in _SIDES for v in values[name, side])]
-    if not panels:
-        return {"data": [], "layout": {}}
-    rows = -(-len(panels) // columns)
-    height = 60 + 230 * rows
-    data: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"annotations": [], "shapes": [], "height": height, "showlegend": True}
-    for number, name in enumerate(panels, 1):
-        title, logarithmic = COLLAPSE[name]
-        left, right = _span((number - 1) % columns, columns, 0.09)
-        top, bottom = (1 - edge for edge in _span((number - 1) // columns, rows, 80 / height))
-        axis = "" if number == 1 else str(number)
-        layout[f"xaxis{axis}"] = {
-            "domain": [left, right],
-            "anchor": f"y{axis}",
-            "title": {"text": "epoch", "standoff": 4},
-        }
-        layout[f"yaxis{axis}"] = {
-            "domain": [bottom, top],
-            "anchor": f"x{axis}",
-            "type": "log" if logarithmic else "linear",
-        }
-        if logarithmic:
-            shown = [v for side in _SIDES for v in values[name, side] if v is not None]
-            layout[f"yaxis{axis}"] |= {"tickmode": "array", "tickvals": _log_ticks(min(shown), max(shown))}
-        layout["annotations"].append(
-            {
-                "text": title, "x": left, "y": top, "xref": "paper", "yref": "paper", "xanchor": "left",
-                "yanchor": "bottom", "showarrow": False,
-            }
-        )  # fmt: skip
-        if best_epoch is not None:
-            layout["shapes"].append(
-                {
-                    "type": "line", "x0": best_epoch, "x1": best_epoch, "y0": 0, "y1": 1, "xref": f"x{axis}",
-                    "yref": f"y{axis} domain", "line": {"width": 1, "dash": "dot"},
-                }
-            )  # fmt: skip
-        for side, (words, role, dash) in _SIDES.items():
-            data.append(
-                {
-                    "type": "scatter", "mode": "lines", "x": epochs, "y": values[name, side], "name": words,
-                    "legendgroup": side, "showlegend": number == 1, "xaxis": f"x{axis}", "yaxis": f"y{axis}",
-                    "meta": {"role": role, "measure": name, "side": side},
-                    "line": {"color": COLOURS[role]["light"], "dash": dash, "width": 2},
-                }
-            )  # fmt: skip
-    return {"data": data, "layout": layout}
-
-
-def _shown(values: Sequence[float | None], logarithmic: bool) -> list[float | None]:
-    def fits(value: float | None) -> bool:
-        return value is not None and np.isfinite(value) and (value > 0 or not logarithmic)
-
-    return [value if fits(value) else None for value in values]
-
-
-def _span(index: int, count: int, gap: float) -> tuple[float, float]:
-    """Beginning and end of one of several equal parts of 0 to 1 with gaps between them."""
-    width = (1 - gap * (count - 1)) / count
-    begin = index * (width + gap)
-    return round(begin, 4), round(min(begin + width, 1.0), 4)
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """From the power of ten below to the one above: 1, 2 and 5 of each, or where that is many only 1."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
-    inside = [tick for tick in ticks if low <= tick <= high]
-    return inside if 2 <= len(inside) <= 6 else [float(f"1e{power}") for power in powers]

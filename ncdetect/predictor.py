@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 import ncdetect
-from ncdetect import audio, collapse
+from ncdetect import audio, backends, collapse
 from ncdetect.bank import MAPS, EmbeddingBank
-from ncdetect.checkpoint import CheckpointError, TrainedDetector
+from ncdetect.checkpoint import CheckpointError, TrainedDetector, locate
 from ncdetect.labels import Label
+from ncdetect.language import number, say
 
-BATCH_WINDOWS = 32
 NEIGHBOURS = 5
 MIXED_PROBABILITY, MIXED_WINDOWS = 0.85, 2
 """So many windows in a row this sure of the other class are told of in a warning. `python -m ncdetect joined`
@@ -101,8 +100,8 @@ class Verdict:
 class Predictor:
     """A trained detector with its bank, ready to judge clips."""
 
-    def __init__(self, trained: TrainedDetector, name: str):
-        """Take a detector that has a bank.
+    def __init__(self, trained: TrainedDetector, name: str, backend: backends.Backend | None = None):
+        """Take a detector that has a bank, and what computes it: None is PyTorch on the CPU.
 
         Raises:
             CheckpointError: If it has none: means and neighbours would be missing.
@@ -110,6 +109,7 @@ class Predictor:
         if trained.bank is None:
             raise CheckpointError(f"checkpoint {name!r} has no bank: class means and neighbours are missing")
         self.trained = trained.eval()
+        self.backend = backend or backends.TorchBackend(trained)
         self.bank: EmbeddingBank = trained.bank
         self.config = trained.config
         self.name = name
@@ -119,14 +119,37 @@ class Predictor:
         self._class_distances = {label: np.sort(distances[labels == label, label]) for label in Label}
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> "Predictor":
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        backend: str = "torch",
+        device: str | None = None,
+        precision: str | None = None,
+        providers: Sequence[str] | None = None,
+        onnx_path: str | Path | None = None,
+        **options: Any,
+    ) -> "Predictor":
         """Load a checkpoint: a name in `checkpoints/`, a folder, or a repository of the Hugging Face Hub.
 
+        Args:
+            name_or_path: As `TrainedDetector.from_pretrained` takes it, like `options`.
+            backend: `torch`, or `onnx` for ONNX Runtime (`python -m ncdetect export` writes its file).
+            device: Of `torch`: `cpu` or `cuda`.
+            precision: Of `torch` 32-true, bf16 or fp16, of `onnx` 32-true or int8.
+            providers: Of `onnx`: execution providers, `cuda` or `tensorrt`; the CPU stands behind them.
+            onnx_path: Of `onnx`: its file or folder, where it does not lie beside the checkpoint's weights.
+            **options: Of the Hub.
+
         Raises:
-            CheckpointError: If it is nowhere, damaged, or has no bank.
+            CheckpointError: If it is nowhere, damaged, has no bank, or its ONNX file is of other weights.
+            ValueError: If backend, device, precision or provider are unknown here.
+            ImportError: If ONNX Runtime is asked for and not installed.
         """
         trained = TrainedDetector.from_pretrained(name_or_path, **options)
-        return cls(trained, Path(str(name_or_path)).name)
+        if backend == "onnx" and onnx_path is None:
+            onnx_path = locate(str(name_or_path), **options)
+        runner = backends.build(trained, backend, device, precision, providers, onnx_path)
+        return cls(trained, Path(str(name_or_path)).name, runner)
 
     def check(self, source: str | Path | bytes | tuple[int, np.ndarray]) -> Verdict:
         """Judge one clip.
@@ -139,15 +162,9 @@ class Predictor:
         """
         return self.judge(audio.load(source))
 
-    @torch.inference_mode()
     def embed_windows(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embeddings (B, D) and scores (B,) of windows (B, T)."""
-        outputs = [
-            self.trained(torch.from_numpy(np.ascontiguousarray(windows[start : start + BATCH_WINDOWS])))
-            for start in range(0, len(windows), BATCH_WINDOWS)
-        ]
-        embeddings = torch.cat([output.embedding for output in outputs]).numpy()
-        return embeddings, torch.cat([output.score for output in outputs]).numpy()
+        return self.backend(windows)
 
     def judge(self, clip: audio.Audio) -> Verdict:
         """Judge a decoded clip: the embedding is the mean over its windows that hold enough signal."""
@@ -231,31 +248,44 @@ class Predictor:
     def _decide(
         self, called: Label, nearest: Label, probability: float, novelty: float
     ) -> tuple[Word, str, str]:
-        kinds = {Label.REAL: "real", Label.FAKE: "synthetic"}
+        real = called == Label.REAL
         if novelty > 1:
-            return (
-                "undecided",
-                "novel",
-                "This clip is unlike anything the model has learned from, so it would only be guessing.",
+            reason = say(
+                "This clip is unlike anything the model has learned from, so it would only be guessing."
             )
+            return "undecided", "novel", reason
         if nearest != called:
-            return (
-                "undecided",
-                "disagree",
-                f"The two readings disagree: the clip lies nearer to the average {kinds[nearest]} voice, but "
-                f"the classifier leans towards {kinds[called]}.",
-            )
+            return "undecided", "disagree", _disagreement(called)
         if not self.config.thresholds.decided(probability):
-            return (
-                "undecided",
-                "middling",
-                f"The signs are mixed: both readings lean towards {kinds[called]}, but too weakly to say so.",
+            if real:
+                reason = say(
+                    "The signs are mixed: both readings lean towards real, but too weakly to say so."
+                )
+            else:
+                reason = say(
+                    "The signs are mixed: both readings lean towards synthetic, but too weakly to say so."
+                )
+            return "undecided", "middling", reason
+        if real:
+            reason = say("The clip lies nearer to the average real voice, and the classifier says the same.")
+        else:
+            reason = say(
+                "The clip lies nearer to the average synthetic voice, and the classifier says the same."
             )
-        return (
-            called.word,
-            "agree",
-            f"The clip lies nearer to the average {kinds[called]} voice, and the classifier says the same.",
+        return called.word, "agree", reason
+
+
+def _disagreement(called: Label) -> str:
+    """Why nothing is said where the classifier calls a clip so and it lies nearer to the other mean."""
+    if called == Label.FAKE:
+        return say(
+            "The two readings disagree: the clip lies nearer to the average real voice, but the classifier "
+            "leans towards synthetic."
         )
+    return say(
+        "The two readings disagree: the clip lies nearer to the average synthetic voice, but the classifier "
+        "leans towards real."
+    )
 
 
 def other_stretch(
@@ -294,9 +324,17 @@ def _mixed(timeline: Sequence[Window], called: Label) -> tuple[audio.QualityWarn
     if stretch is None:
         return ()
     first, last = (timeline[index] for index in stretch)
-    other = "synthetic" if called == Label.REAL else "real"
-    sentence = (
-        f"Parts of the recording sound different: from {first.start_s:.0f} s to {last.end_s:.0f} s it seems "
-        f"{other}, unlike the rest."
-    )
+    span = {"start": number(first.start_s, ".0f"), "end": number(last.end_s, ".0f")}
+    if called == Label.REAL:
+        sentence = say(
+            "Parts of the recording sound different: from {start} s to {end} s it seems synthetic, unlike "
+            "the rest.",
+            **span,
+        )
+    else:
+        sentence = say(
+            "Parts of the recording sound different: from {start} s to {end} s it seems real, unlike the "
+            "rest.",
+            **span,
+        )
     return (audio.QualityWarning("mixed", sentence),)

@@ -210,7 +210,7 @@ def measure(predictor: Predictor, waves: Waves, progress: Progress = no_progress
     for column, clip in enumerate(progress(clips, predictor.name)):
         wave = waves[column]
         for row, damage in enumerate(kinds.values()):
-            verdict = predictor.judge(_as_audio(damage(wave, clip.path)))
+            verdict = predictor.judge(as_audio(damage(wave, clip.path)))
             scores[row, column] = verdict.score
             words[row].append(verdict.verdict)
     judged = [Judged(*parts) for parts in zip(scores, map(tuple, words), strict=True)]
@@ -218,7 +218,8 @@ def measure(predictor: Predictor, waves: Waves, progress: Progress = no_progress
     return [compare(damage=name, after=after) for name, after in zip(kinds, judged, strict=True)]
 
 
-def _as_audio(wave: Wave) -> audio.Audio:
+def as_audio(wave: Wave) -> audio.Audio:
+    """A waveform at 16 kHz, (T,), as a clip: scaled down where a damage overshot full scale."""
     peak = max(1.0, float(np.abs(wave).max()))
     return audio.Audio(
         wave / np.float32(peak), len(wave) / audio.SAMPLE_RATE, audio.SAMPLE_RATE, 1, "array/float32"

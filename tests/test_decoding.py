@@ -159,7 +159,7 @@ def triggers(folder: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("code", decoding._SENTENCES)
+@pytest.mark.parametrize("code", decoding.CODES)
 def test_every_error(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     source = triggers(tmp_path)[code]
 

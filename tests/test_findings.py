@@ -442,21 +442,6 @@ def test_markdown_begins_with_its_command_and_has_whole_tables(number, rows):
         assert len({line.count("|") for line in block}) == 1
 
 
-def test_how_the_classes_gathered():
-    history = [
-        {"nc1_train": 8.0, "nc1_dev": 4.0},
-        {"nc1_train": 1.0, "nc1_dev": 5.0},
-        {"nc1_train": 0.5, "nc1_dev": 9.0},
-    ]
-    learned, validation = findings.collapse(history, best_epoch=2)
-    assert "the classes gathered" in learned and "from 8 in the first epoch to 1 in the one" in learned
-    assert "did not gather" in validation and "from 4 in the first epoch to 5" in validation
-    assert findings.collapse(history[:1]) == [] and findings.collapse([{}, {"nc1_train": None}]) == []
-    table = findings.collapse_table(history)
-    assert table.lines[0] == ("NC1", "8", "0.5", "4", "9")
-    assert table.lines[2] == ("NC2", "–", "–", "–", "–")
-
-
 # -- the tab
 
 
@@ -470,10 +455,10 @@ def write_table(file, rows):
 @pytest.mark.parametrize("text", ["", "rule,budget\n", "rule,seed,corpus\nrandom,mean,all\n", "\xff\x00"])
 def test_a_damaged_table_is_answered_with_the_command(text, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FOLDER", tmp_path)
-    for number in results.TITLES:
+    for number in results.NUMBERS:
         (tmp_path / f"experiment-{number}.csv").write_bytes(text.encode("latin-1"))
     found = results.load()
-    assert found == dict.fromkeys(results.TITLES)
+    assert found == dict.fromkeys(results.NUMBERS)
     assert "python -m ncdetect experiment 2 --data DIR" in results.section(2, found[2])
     assert "Nothing has been measured here yet" in results.header(found)
     assert results.weaknesses(found[4]) == ""
@@ -518,14 +503,3 @@ def test_names_from_a_table_are_escaped():
         + results.header({4: rows, 1: None, 2: None, 3: None})
     )
     assert "<b>x" not in html and "<i>y" not in html and "&lt;i&gt;y" in html
-
-
-def test_the_history_of_the_training_may_be_missing():
-    assert results.collapse_section({}) is None
-    assert results.collapse_section({"history": []}) is None
-    assert results.collapse_section({"history": [{"epoch": 0}]}) is None
-    assert results.collapse_section({"history": ["x"], "best_epoch": 1}) is None
-    epochs = [{"epoch": e, "nc1_train": 2.0 - e, "nc1_dev": None} for e in range(2)]
-    words, value, table = results.collapse_section({"history": epochs, "best_epoch": 9})
-    assert "the classes gathered" in words and "NC1" in table
-    assert len(value["wide"]["data"]) == len(value["narrow"]["data"]) == 2

@@ -79,7 +79,7 @@ def test_agreement_is_told_from_the_checkpoint():
 @pytest.mark.parametrize("word", ["real", "fake", "undecided"])
 def test_the_card_says_the_verdict_in_words_and_shape(word):
     card = verdict.card(a_verdict(verdict=word), BANDS, None, None)
-    assert wording.HEADLINES[word] in card
+    assert wording.headline(word) in card
     assert verdict.shape(word) in card
     assert "if real and fake were equally likely" in card
 
@@ -143,10 +143,10 @@ def test_an_example_gives_verdict_star_and_truth():
     example = example_named("headline")
     shown = check.show_example(example.path)
     found = model.predictor().check(example.file)
-    assert wording.HEADLINES[found.verdict] in shown.card and "The truth:" in shown.card
+    assert wording.headline(found.verdict) in shown.card and "The truth:" in shown.card
     assert shown.star["maps"] == found.maps
     assert "this very clip" in shown.details
-    assert check.show_example("../../etc/passwd") == check.NOTHING
+    assert check.show_example("../../etc/passwd") == check.nothing()
 
 
 def test_a_clip_that_cannot_be_judged_is_answered_in_a_sentence(tmp_path):
@@ -165,7 +165,7 @@ def test_a_fault_of_ours_shows_no_traceback(monkeypatch):
 
     monkeypatch.setattr(model.predictor(), "check", broken)
     shown = check.show(example_named("headline").file)
-    assert check.FAILED in shown.card and "secret" not in shown.card
+    assert check.failed() in shown.card and "secret" not in shown.card
 
 
 def test_the_api_answers_with_the_verdict_and_keeps_no_clip(tmp_path):
@@ -221,6 +221,6 @@ def test_only_check_is_public(tmp_path):
 
 
 def test_the_page_names_no_other_host():
-    sent = page.head() + page.launch_options()["css"] + check.MAP + lab.template()
+    sent = page.head() + page.launch_options()["css"] + check.map_card() + lab.template()
     assert "http://" not in sent and "https://" not in sent
     assert page.plotly_script().is_file()

@@ -23,7 +23,7 @@ def test_each_system_is_told_with_its_interval_and_size():
     assert "<b>20.0</b><br>[15.0, 25.0]" in html and html.count("<td>3.1 MB</td>") == 2
     assert html.count("judges on this page") == 1 and model.NAME == "listener"
     assert html.count("<td>-</td>") == 1  # listener on cloned was not measured
-    for words in shipped.SETS.values():
+    for words in shipped.sets().values():
         assert words in html
     assert "<b>1.0</b>" not in html  # other sets have their own table in compare.md
 

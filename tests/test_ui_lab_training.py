@@ -167,7 +167,7 @@ def test_a_running_training_tells_how_far_it_is(started):
 @pytest.mark.parametrize("state", ["cancelled", "abandoned", "late", "failed"])
 def test_every_end_is_told(started, state):
     found = started(Status(state, message="/some/path"))
-    assert found["told"] == lab_training.ENDS[state] and "/some/path" not in str(found)
+    assert found["told"] == lab_training.ending(state, {}) and "/some/path" not in str(found)
 
 
 def test_a_finished_training_shows_its_result(started):
@@ -185,7 +185,7 @@ def test_a_training_that_is_not_known_is_gone(here, monkeypatch):
 
 def test_cancelling_is_passed_on(started):
     started(Status())
-    assert lab_training.training_cancel({"id": "name"})["told"] == lab_training.ENDS["cancelled"]
+    assert lab_training.training_cancel({"id": "name"})["told"] == lab_training.ending("cancelled", {})
     assert lab_training.trainer.cancelled == ["name"]
 
 

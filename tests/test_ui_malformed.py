@@ -11,7 +11,7 @@ def test_malformed_files_through_the_page(tmp_path):
         if shown.star is None:
             refused += 1
             assert "This clip cannot be checked" in shown.card and "Traceback" not in shown.card
-            assert shown.spoken != check.FAILED, file.name  # our own fault, which none of these is
+            assert shown.spoken != check.failed(), file.name  # our own fault, which none of these is
             assert_plain_sentence(shown.spoken)
         else:
             assert shown.spoken.startswith(("Likely real", "Likely fake", "Undecided"))

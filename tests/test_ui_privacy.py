@@ -93,5 +93,5 @@ def test_after_a_crash_the_next_start_removes_what_was_left(tmp_path):
 
 
 def test_the_privacy_line_promises_what_is_kept():
-    assert "when you leave this page, 10 minutes after its last use at most" in check.PRIVACY
-    assert "after a crash at the next start" in check.PRIVACY
+    assert "when you leave this page, 10 minutes after its last use at most" in check.privacy()
+    assert "after a crash at the next start" in check.privacy()

@@ -27,15 +27,13 @@ def clip():
 def folder(tmp_path, monkeypatch):
     """Checkpoints of which nothing but the config can be read."""
     monkeypatch.setattr(model, "CHECKPOINTS", tmp_path)
-    second.others.cache_clear()
 
     def make(name, config, files=second.FILES):
         (tmp_path / name).mkdir()
         for file in files:
             (tmp_path / name / file).write_text(json.dumps(config) if file == "config.json" else "")
 
-    yield make
-    second.others.cache_clear()
+    return make
 
 
 def test_every_other_model_is_offered_in_plain_words(folder):
@@ -102,9 +100,9 @@ def test_nobody_is_asked_without_being_chosen(clip):
 
 
 def test_without_a_clip_the_answer_says_what_to_do(tmp_path):
-    assert second.NO_CLIP in second.answer(OTHER, None)
+    assert second.no_clip() in second.answer(OTHER, None)
     gone = second.answer(OTHER, judged(tmp_path / "gone.wav"))
-    assert second.GONE in gone and "gone.wav" not in gone
+    assert second.gone() in gone and "gone.wav" not in gone
 
 
 def test_what_goes_wrong_is_a_sentence(tmp_path, clip, monkeypatch):
@@ -117,7 +115,7 @@ def test_what_goes_wrong_is_a_sentence(tmp_path, clip, monkeypatch):
 
     monkeypatch.setattr(second, "predictor", broken)
     answer = second.answer(OTHER, judged(clip))
-    assert second.FAILED in answer and "secret" not in answer
+    assert second.failed() in answer and "secret" not in answer
 
 
 def test_texts_of_a_verdict_are_escaped():
@@ -150,7 +148,7 @@ def test_the_pages_own_model_never_waits_for_another(monkeypatch, clip):
 def test_a_clip_that_was_judged_can_be_asked_about(clip, tmp_path):
     shown = check.show(clip)
     assert shown.checked.path == str(clip) and shown.checked.verdict == model.predictor().check(clip)
-    assert check.NOTHING.checked is None
+    assert check.nothing().checked is None
     garbage = tmp_path / "a.wav"
     garbage.write_bytes(b"garbage" * 100)
     assert check.show(garbage).checked is None

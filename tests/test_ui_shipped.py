@@ -7,13 +7,13 @@ from ncdetect.ui import results, shipped
 
 def final(what="shipped as listener: damaged", wild=0.25):
     row = {"change": "listener-seed0", "what": what, "why": "final"}
-    for name, value in zip(shipped.SETS, (0.1, 0.12, wild), strict=True):
+    for name, value in zip(shipped.sets(), (0.1, 0.12, wild), strict=True):
         row |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
     return row
 
 
 def tried(what="both"):
-    return {"change": "both", "what": what, "why": "<b>why"} | dict.fromkeys(shipped.TRIED, 0.3)
+    return {"change": "both", "what": what, "why": "<b>why"} | dict.fromkeys(shipped.tried(), 0.3)
 
 
 def test_only_what_ships_is_told_with_its_interval():

@@ -174,7 +174,7 @@ def test_a_verdict_offers_to_be_explained():
     assert shown.checked.verdict.score == pytest.approx(found.score)
     offer = why.ready(shown.checked)
     assert "Show why" in offer["html"] and offer["key"] == shown.checked.key
-    assert why.ready(check.NOTHING.checked)["html"] == ""
+    assert why.ready(check.nothing().checked)["html"] == ""
     assert Checked(shown.checked.path, found).key != shown.checked.key
 
 
@@ -194,7 +194,7 @@ def test_nothing_is_explained_without_a_clip(tmp_path, clip):
     asked = Checked(str(clip), model.predictor().check(clip))
     gone = dataclasses.replace(asked, path=str(tmp_path / "gone.wav"))
     (answer,) = why.explain(gone)
-    assert why.GONE in answer["html"] and "gone.wav" not in answer["html"]
+    assert why.gone() in answer["html"] and "gone.wav" not in answer["html"]
 
 
 def test_what_goes_wrong_is_a_sentence(tmp_path, clip, monkeypatch):
@@ -209,7 +209,7 @@ def test_what_goes_wrong_is_a_sentence(tmp_path, clip, monkeypatch):
 
     monkeypatch.setattr(model, "predictor", broken)
     (answer,) = why.explain(asked)
-    assert why.FAILED in answer["html"] and "secret" not in answer["html"] and answer["key"] == asked.key
+    assert why.failed() in answer["html"] and "secret" not in answer["html"] and answer["key"] == asked.key
 
 
 def test_explaining_writes_nothing(clip, tmp_path, monkeypatch):

@@ -1,7 +1,20 @@
 // Tab "Check a clip": example cards, the verdict's arrival, and the map with the clip as a star.
 (() => {
   const nc = window.ncdetect;
+  // An example sounds at once; Gradio's player would start by itself only when it is new.
+  const voice = new Audio();
   let player = null, told = null;
+
+  // Whoever is about to play something asks for silence first.
+  nc.hush = () => document.dispatchEvent(new Event("nc-hush"));
+  document.addEventListener("nc-hush", () => {
+    voice.pause();
+    player?.pause();
+    document.querySelector("#clip .play-pause-button[aria-label=Pause]")?.click();
+  });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#clip button")) voice.pause();
+  }, true);
 
   nc.examples = (element, pick) => {
     element.addEventListener("click", (event) => {
@@ -9,6 +22,9 @@
       if (!card) return;
       document.querySelectorAll(".nc-example.nc-picked").forEach((old) => old.classList.remove("nc-picked"));
       card.classList.add("nc-picked");
+      nc.hush();
+      voice.src = card.dataset.url;
+      voice.play().catch(() => {});
       pick({ clip: card.dataset.clip });
     });
   };
@@ -21,8 +37,7 @@
     for (const file of files) transfer.items.add(asAudio(file));
     input.files = transfer.files;
   };
-  const uploadOf = (event) => document.querySelector("#clip")?.contains(event.target) &&
-    document.querySelector("#clip input[type=file]");
+  const uploadOf = (event) => event.target.closest?.("#clip, #pair-clip")?.querySelector("input[type=file]");
   document.addEventListener("click", (event) => {
     const input = uploadOf(event);
     if (input) input.accept = "audio/*,video/*,.amr,.opus,.m4a,.wma,.caf,.flac";
@@ -46,7 +61,7 @@
       const picked = document.querySelector(".nc-example.nc-picked"), truth = element.querySelector(".nc-truth");
       if (picked && truth) {
         const answer = picked.querySelector(".nc-answer"), word = picked.dataset.truth;
-        answer.textContent = word === "part" ? "truth: part fake" : `truth: ${word}`;
+        answer.textContent = { part: nc.say("truth: part fake"), real: nc.say("truth: real"), fake: nc.say("truth: fake") }[word];
         answer.className = `nc-answer nc-${word === "part" ? "fake" : word}`;
         answer.hidden = false;
       } else if (picked) picked.classList.remove("nc-picked");
@@ -58,10 +73,11 @@
 
   const play = (clip) => {
     if (!player) return;
-    told.textContent = `Playing: ${clip.title}`;
+    nc.hush();
+    told.textContent = nc.say("Playing: {title}", clip);
     player.hidden = false;
     player.src = clip.url;
-    player.play().catch(() => { told.textContent = `${clip.title}: press play.`; });
+    player.play().catch(() => { told.textContent = nc.say("{title}: press play.", clip); });
   };
 
   nc.details = (element) => {
@@ -71,8 +87,12 @@
     });
   };
 
-  const SKETCH = "A sketch: clips that sound alike to the model lie close together. Distances on it can mislead; the bars are exact.";
-  const EXACT = "Not a sketch: the true distances of each clip to both average voices. Below the dashed line a clip is nearer to the average fake voice.";
+  const SKETCH = nc.say("A sketch: clips that sound alike to the model lie close together. Distances on it can mislead; the bars are exact.");
+  const EXACT = nc.say("Not a sketch: the true distances of each clip to both average voices. Below the dashed line a clip is nearer to the average fake voice.");
+  const SEEMS = {
+    real: nc.say("Here the star seems nearer to the average real voice; by the true distances it is nearer to the average fake one. The bars are exact, this map is a sketch."),
+    fake: nc.say("Here the star seems nearer to the average fake voice; by the true distances it is nearer to the average real one. The bars are exact, this map is a sketch."),
+  };
 
   const note = (map, value) => {
     if (map.view === "exact") return [EXACT, false];
@@ -80,10 +100,7 @@
     if (star && value) {
       const [real, fake] = map.views[map.view].means.map((mean) => Math.hypot(mean[0] - star[0], mean[1] - star[1]));
       const seems = real <= fake ? "real" : "fake";
-      if (seems !== value.nearest) {
-        return [`Here the star seems nearer to the average ${seems} voice; by the true distances it is nearer to the ` +
-          `average ${value.nearest} one. The bars are exact, this map is a sketch.`, true];
-      }
+      if (seems !== value.nearest) return [SEEMS[seems], true];
     }
     return [SKETCH, false];
   };
@@ -97,7 +114,7 @@
       [payload] = await Promise.all([server.known_clips(null), nc.plotly()]);
       if (payload.error) throw new Error(payload.error);
     } catch (error) {
-      host.textContent = `The map is not available: ${error.message}`;
+      host.textContent = nc.say("The map is not available: {why}", { why: error.message });
       return;
     }
     nc.playable = Object.fromEntries(Object.values(payload.playable).map((clip) => [clip.path, clip]));
@@ -113,7 +130,8 @@
       if (clip) return play(clip);
       player.pause();
       player.hidden = true;
-      told.textContent = `${map.text(row).replace(/<br>/g, ", ")}. Its licence does not let us play it here.`;
+      const clipWords = map.text(row).replace(/<br>/g, ", ").replace(/<[^>]*>/g, "");
+      told.textContent = nc.say("{clip}. Its licence does not let us play it here.", { clip: clipWords });
     };
     const press = nc.choice(element.querySelector("[role=radiogroup]"), async (view) => {
       await map.show(view);
@@ -123,7 +141,7 @@
       button.hidden = !(button.dataset.value in map.views);
     });
     press(map.view);
-    element.querySelector(".nc-count").textContent = payload.known.toLocaleString("en");
+    element.querySelector(".nc-count").textContent = nc.number(payload.known);
     map.star = props.value ? props.value.maps : null;
     host.textContent = "";
     await map.draw();

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from ncdetect.findings_words import ALL, Row, eer_words, joined, measured, number_of, place, read_csv
+from ncdetect.findings_words import ALL, Row, number_of, read_csv
+from ncdetect.language import number, say
 from ncdetect.ui import model, shipped
+from ncdetect.ui.wording import capital, rate
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +44,12 @@ def section(rows: Sequence[Row]) -> str:
         + f"<td>{_size(row)}</td></tr>"
         for system, row in systems.items()
     )
-    columns = ["model", *(shipped.SETS[SETS[name]] for name in sets), "size"]
+    titles = shipped.sets()
+    columns = [say("model"), *(titles[SETS[name]] for name in sets), say("size")]
+    caption = say("Error rate (EER) in % with 95 % interval, fewest mistakes first")
     return (
-        '<section class="nc-card nc-result nc-compared"><h3>All models on the same clips</h3>'
-        f'<p class="nc-lead">{escape(said(rows))}</p>'
-        + shipped.table("Error rate (EER) in % with 95 % interval, fewest mistakes first", columns, lines)
-        + "</section>"
+        f'<section class="nc-card nc-result nc-compared"><h3>{say("All models on the same clips")}</h3>'
+        f'<p class="nc-lead">{escape(said(rows))}</p>{shipped.table(caption, columns, lines)}</section>'
     )
 
 
@@ -58,21 +60,42 @@ def said(rows: Sequence[Row]) -> str:
         own = [row for row in rows if row["set"] == name]
         if own:
             row = min(own, key=lambda row: float(row["eer"]))
-            best.append(f"by “{shipped.capital(str(row['system']))}” {place(name)} ({eer_words(row)})")
+            where = f"{_where(name)} ({measured(row)})"
+            best.append(say("by “{system}” {where}", system=capital(str(row["system"])), where=where))
     count = len({row["system"] for row in rows})
     if not best or count < 2:
-        return "Every model that is compared has judged the same clips."
-    return (
-        f"Of {count} models the fewest mistakes are made {joined(best)}. Where the intervals of two models "
-        "overlap, these clips do not settle which is better."
+        return say("Every model that is compared has judged the same clips.")
+    return say(
+        "Of {count} models the fewest mistakes are made {best}. Where the intervals of two models overlap, "
+        "these clips do not settle which is better.",
+        count=count,
+        best=_both(best),
     )
 
 
 def rates(rows: Sequence[Row], system: str) -> str:
     """The measured error rates of a system in a few words; empty where there are none."""
     found = [(name, _of(rows, system, name)) for name in (ALL, "wild")]
-    parts = [f"{eer_words(row)} {place(name)}" for name, row in found if row]
-    return joined(parts) if parts else ""
+    parts = [f"{measured(row)} {_where(name)}" for name, row in found if row]
+    return _both(parts) if parts else ""
+
+
+def measured(row: Row) -> str:
+    """EER in per cent with its interval: `24.3 % [19.6, 27.4]`."""
+    return f"{rate(float(row['eer']))} % {_interval(row)}".strip()
+
+
+def _interval(row: Row) -> str:
+    low, high = number_of(row, "eer_low"), number_of(row, "eer_high")
+    return "" if low is None or high is None else shipped.interval(low, high)
+
+
+def _where(name: str) -> str:
+    return say("on new clips of the training collections") if name == ALL else say("in the wild")
+
+
+def _both(parts: Sequence[str]) -> str:
+    return say("{one} and {other}", one=parts[0], other=parts[1]) if len(parts) == 2 else parts[0]
 
 
 def _of(rows: Sequence[Row], system: str, name: str) -> Row | None:
@@ -80,17 +103,16 @@ def _of(rows: Sequence[Row], system: str, name: str) -> Row | None:
 
 
 def _name(system: str) -> str:
-    here = "<br><span>judges on this page</span>" if system == model.NAME else ""
-    return escape(shipped.capital(system)) + here
+    here = f"<br><span>{say('judges on this page')}</span>" if system == model.NAME else ""
+    return escape(capital(system)) + here
 
 
 def _cell(row: Row | None) -> str:
     if row is None:
         return "-"
-    value, _, ends = measured(row).partition(" ")
-    return f"<b>{escape(value)}</b><br>{escape(ends)}"
+    return f"<b>{escape(rate(float(row['eer'])))}</b><br>{escape(_interval(row))}"
 
 
 def _size(row: Row) -> str:
     megabytes = number_of(row, "megabytes")
-    return "-" if megabytes is None else f"{megabytes:.1f} MB"
+    return "-" if megabytes is None else f"{number(megabytes, '.1f')} MB"

@@ -4,6 +4,7 @@
   const WORDS = ["real", "fake"];
   const TOP = 12, REST_MS = 220, SLOW_MS = 350, RETRIES = 3, MOST_SEED = 999;
   const [KEPT_REAL, KEPT_FAKE, RING] = [3, 4, 5];
+  const DECIMALS = { minimumFractionDigits: 3, maximumFractionDigits: 3 };
   const tidy = (value) => Number(value.toPrecision(12));
 
   // The map with the clusters' numbers on it and one of them ringed.
@@ -69,10 +70,11 @@
       }
       const { distance, seeded, explanation, source } = option().dataset, far = shared.rule === "farthest";
       const notes = {
-        distance: `Keeps what is at ${far ? "least" : "most"} so far away. Distances have no unit, and those of ` +
-          "another collection's model do not compare.",
-        rate: option().dataset.clusters ? "Of the fakes the share is taken in each cluster, and once more among " +
-          "clusters that overlap: so fewer may stay." : "",
+        distance: far
+          ? nc.say("Keeps what is at least so far away. Distances have no unit, and those of another collection's model do not compare.")
+          : nc.say("Keeps what is at most so far away. Distances have no unit, and those of another collection's model do not compare."),
+        rate: option().dataset.clusters
+          ? nc.say("Of the fakes the share is taken in each cluster, and once more among clusters that overlap: so fewer may stay.") : "",
       };
       find(".nc-unit").textContent = notes[setting().kind] || "";
       find(".nc-explained").textContent = explanation;
@@ -80,7 +82,7 @@
       find('.nc-kinds [data-value="distance"]').setAttribute("aria-disabled", !distance);
       for (const part of element.querySelectorAll(".nc-seed :is(input, button)")) part.disabled = !seeded;
       find(".nc-seed .nc-note").textContent = seeded
-        ? "Chance plays a part: another number, another choice." : "This rule leaves nothing to chance.";
+        ? nc.say("Chance plays a part: another number, another choice.") : nc.say("This rule leaves nothing to chance.");
       seedInput.value = shared.seed;
     };
 
@@ -99,17 +101,17 @@
       find(".nc-tables").replaceChildren(...WORDS.map((word) => {
         const sorted = [...counts[word]].sort((a, b) => b[1][1] - a[1][1] || a[0] - b[0]);
         const table = document.createElement("table"), body = table.createTBody();
-        table.createTHead().innerHTML =
-          `<tr><th scope="col">${word === "real" ? "Source of reals" : "Generator"}</th><th scope="col">kept</th></tr>`;
+        const head = word === "real" ? nc.say("Source of reals") : nc.say("Generator");
+        table.createTHead().innerHTML = `<tr><th scope="col">${head}</th><th scope="col">${nc.say("kept")}</th></tr>`;
         const line = (name, [some, total]) => {
           const cells = body.insertRow();
           cells.insertCell().textContent = name;
           cells.insertCell().innerHTML = `<span class="nc-share nc-${word}"><i style="width:${(100 * some) / total}%">` +
-            `</i></span><b>${some}</b> of ${total}`;
+            `</i></span>${nc.say("<b>{kept}</b> of {total}", { kept: some, total })}`;
         };
         for (const [code, entry] of sorted.slice(0, TOP)) line(current.generators.words[code], entry);
         const rest = sorted.slice(TOP), sum = (at) => rest.reduce((total, entry) => total + entry[1][at], 0);
-        if (rest.length) line(`${rest.length} others`, [sum(0), sum(1)]);
+        if (rest.length) line(nc.say("{n} others", { n: rest.length }), [sum(0), sum(1)]);
         return table;
       }));
     };
@@ -145,10 +147,10 @@
       if (of !== found || JSON.stringify(asked) !== JSON.stringify(request()) || measured.error) return;
       for (const cell of element.querySelectorAll("[data-what]")) {
         const value = measured[cell.dataset.of] && measured[cell.dataset.of][cell.dataset.what];
-        cell.textContent = Number.isFinite(value) ? value.toFixed(3) : "–";
+        cell.textContent = Number.isFinite(value) ? nc.number(value, DECIMALS) : "–";
       }
       const groups = ["before", "after"].map((of) => (measured[of] && measured[of].groups) || "–");
-      find(".nc-groups").textContent = `${groups[0]}, then ${groups[1]}`;
+      find(".nc-groups").textContent = nc.say("{before}, then {after}", { before: groups[0], after: groups[1] });
       await clustersOf(measured);
       lab.dataset.measured = `${measured.kept.real},${measured.kept.fake}`;
       training.plan();
@@ -167,8 +169,9 @@
       tables(rows);
       nc.kept = rows;
       if (whole || moved) {
-        note.textContent = `${current.count} train clips, seen by this collection's own model (${current.model}). ` +
-          `This rule may choose among ${found.totals.real} real and ${found.totals.fake} fake ones.`;
+        note.textContent = nc.say(
+          "{clips} train clips, seen by this collection's own model ({model}). This rule may choose among {reals} real and {fakes} fake ones.",
+          { clips: current.count, model: current.model, reals: found.totals.real, fakes: found.totals.fake });
         find(".nc-cross").style.visibility = others.length ? "" : "hidden";
         const before = map, barred = new Set(others), free = (word) => current.classes[word].filter((row) => !barred.has(row));
         map = new LabMap(host, current, [
@@ -219,7 +222,7 @@
 
     const choose = async (all, asked) => {
       const slow = setTimeout(() => {
-        note.textContent = "Choosing … this rule takes some seconds when it meets a collection for the first time.";
+        note.textContent = nc.say("Choosing … this rule takes some seconds when it meets a collection for the first time.");
         lab.classList.add("nc-waiting");
       }, SLOW_MS);
       let answer, waited;
@@ -229,7 +232,7 @@
         lab.classList.remove("nc-waiting");
       }
       if (asked !== current) { again = again || (current && "whole"); return; }
-      if (answer.error) { note.textContent = `That cannot be chosen: ${answer.error}`; return; }
+      if (answer.error) { note.textContent = nc.say("That cannot be chosen: {why}", { why: answer.error }); return; }
       found = current.found = answer;
       if (all) fill();
       if (turned) turn(turned);
@@ -262,7 +265,7 @@
     };
 
     const open = async (name) => {
-      note.textContent = "Loading …";
+      note.textContent = nc.say("Loading …");
       current = found = turned = null;
       clearTimeout(restTimer);
       delete lab.dataset.drawn;
@@ -276,7 +279,7 @@
           corpora[name] = payload;
         }
       } catch (error) {
-        note.textContent = `This collection cannot be shown: ${error.message}`;
+        note.textContent = nc.say("This collection cannot be shown: {why}", { why: error.message });
         return;
       }
       current = corpora[name];
@@ -284,13 +287,14 @@
       const missing = Object.keys(current.missing);
       for (const each of select.options) {
         each.disabled = missing.includes(each.value);
-        each.textContent = each.textContent.replace(/ \(.*/, "") + (each.disabled ? " (not recorded here)" : "");
+        each.dataset.title = each.dataset.title || each.textContent;
+        each.textContent = each.disabled ? nc.say("{rule} (not recorded here)", { rule: each.dataset.title }) : each.dataset.title;
       }
       if (missing.includes(shared.rule)) shared.rule = rule;
       select.value = shared.rule;
       find(".nc-missing").textContent = missing.length
-        ? `${missing.length === 1 ? "One rule is" : `${missing.length} rules are`} greyed out: training left no ` +
-          "records of these clips." : "";
+        ? nc.say("Greyed out rules ({n}) need what training recorded of these clips, and it left no records.", { n: missing.length })
+        : "";
       find(".nc-name").textContent = current.title;
       pressKind(turned || setting().kind);
       training.shown(name);
@@ -336,9 +340,9 @@
         if (!current) return;
         const told = find(".nc-downloaded"), whole = button.dataset.all === "yes";
         const names = [...element.querySelectorAll(".nc-corpora button")].map((each) => each.dataset.value);
-        told.textContent = "Gathering the clips …";
+        told.textContent = nc.say("Gathering the clips …");
         const made = await server.database({ ...shared, settings, corpora: whole ? names : [current.name] });
-        if (made.error) { told.textContent = `There is no database: ${made.error}`; return; }
+        if (made.error) { told.textContent = nc.say("There is no database: {why}", { why: made.error }); return; }
         const link = document.createElement("a");
         link.href = URL.createObjectURL(new Blob([made.text], { type: "text/csv" }));
         link.download = made.name;

@@ -18,6 +18,7 @@ import numpy as np
 
 from ncdetect import collapse, plots, rules, sampling
 from ncdetect.labels import Label
+from ncdetect.language import say
 from ncdetect.rules import Picked
 from ncdetect.ui import lab_corpora, lab_training, overlap, wording
 from ncdetect.ui.lab_corpora import START, Corpus, Setting
@@ -69,12 +70,13 @@ def corpus_map(request: Mapping[str, Any]) -> dict[str, Any]:
     means: dict[str, Any] = {view: [bank.place(mean, view) for mean in centres] for view in bank.maps}
     means["exact"] = [(0.0, between), (between, 0.0)]
     clips = bank.clips.iloc[pool.rows][["label", "generator", "kind", "language"]]
+    words = {label.word: wording.capital(wording.word(label.word)) for label in Label}
     texts = [
-        f"<b>{clip.label.capitalize()}</b>: "
+        f"<b>{words[clip.label]}</b>: "
         + escape(wording.what_it_is(clip.label, clip.generator, clip.kind, clip.language))
         for clip in clips.itertuples(index=False)
     ]
-    generators = [generator or "unnamed" for generator in clips["generator"]]
+    generators = [generator or say("unnamed") for generator in clips["generator"]]
     return plots.sampling_map(maps, means, pool.labels, generators, texts) | {
         "name": chosen.name,
         "title": lab_corpora.title(chosen.name),
@@ -194,28 +196,34 @@ def database(request: Mapping[str, Any]) -> dict[str, Any]:
         databases.write(chosen, Path(folder), file)
         text = file.read_text("utf-8")
     counts = databases.count(entry.clip for entry in chosen)
-    told = [
-        f"{lab_corpora.title(name)} {counts[f'{name} real']} real and {counts[f'{name} fake']} fake"
+    told = "; ".join(
+        say(
+            "{collection} {reals} real and {fakes} fake",
+            collection=lab_corpora.title(name),
+            reals=counts[f"{name} real"],
+            fakes=counts[f"{name} fake"],
+        )
         for name in names
-    ]
-    double = sum(map(len, parts)) - len(chosen)
+    )
+    told = say("{clips} clips: {counts}.", clips=len(chosen), counts=told)
+    if double := sum(map(len, parts)) - len(chosen):
+        told += " " + say("{n} recordings that stand in two collections were left out.", n=double)
     return {
         "name": f"database-{names[0] if len(names) == 1 else 'all'}.csv",
         "text": text,
         "clips": len(chosen),
-        "told": f"{len(chosen)} clips: {'; '.join(told)}."
-        + (f" {double} recordings that stand in two collections were left out." if double else ""),
+        "told": told,
     }
 
 
 def build(_: Uploads) -> None:
     """Lay out the tab; its script runs when it is first opened, and only then a bank is read."""
     if not lab_corpora.names():
-        gr.HTML('<p class="nc-note">There are no collections in checkpoints/corpora.</p>')
+        note = say("There are no collections in {folder}.", folder="checkpoints/corpora")
+        gr.HTML(f'<p class="nc-note">{note}</p>')
         return
     gr.HTML(
         START, html_template=template(), css_template=(HERE / "lab.css").read_text("utf-8"),
-        head=f"<script>{(HERE / 'lab_training.js').read_text('utf-8')}</script>",
         js_on_load="ncdetect.lab(element, props, server)", apply_default_css=False, elem_id="lab",
         server_functions=[corpus_map, keep, measures, database, *lab_training.FUNCTIONS],
     )  # fmt: skip

@@ -17,6 +17,7 @@ import numpy as np
 
 from ncdetect import rules, sampling
 from ncdetect.labels import Label
+from ncdetect.language import say
 from ncdetect.rules import Budget, Picked, Pool
 from ncdetect.sampling import Threshold
 from ncdetect.ui.model import CHECKPOINTS
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ncdetect.database import Chosen
 
 CORPORA = CHECKPOINTS / "corpora"
-KINDS = {"rate": "Share", "count": "Number", "distance": "Distance"}
+KINDS = ("rate", "count", "distance")
 START: dict[str, Any] = {"rule": "algorithm-1", "seed": 0, "kind": "rate", "real": 0.5, "fake": 0.5}
 REDRAWN = ("random", "stratified")
 """Rules whose choice at one budget is no beginning of that at a larger one."""
@@ -89,7 +90,9 @@ class Corpus:
     def missing(self, rule: str) -> str:
         """Why a rule cannot choose here, as a sentence; empty if it can."""
         if rules.named(rule).needs_records and getattr(self.pool, rule) is None:
-            return "It needs what training recorded of each clip, and this collection has no such records."
+            return say(
+                "It needs what training recorded of each clip, and this collection has no such records."
+            )
         return ""
 
     def all(self, rule: str, seed: int = 0) -> dict[Label, Picked]:
@@ -114,7 +117,7 @@ class Corpus:
         for label, whole in self.all(setting.rule, setting.seed).items():
             threshold = setting.budget.of(label)
             if threshold.distance is not None and not rules.named(setting.rule).distance_ok:
-                raise ValueError("this rule has no distance to compare with; give a share or a number")
+                raise ValueError(say("this rule has no distance to compare with; give a share or a number"))
             if setting.rule in REDRAWN:
                 found[label] = _draw(self, setting.rule, label, threshold, setting.seed)
             elif whole.detail is not None:
@@ -149,7 +152,10 @@ def corpus(name: object) -> Corpus:
         ValueError: If there is none of that name, or its bank is damaged.
     """
     if name not in names():
-        raise ValueError(f"there is no collection {name!r}; there are: {', '.join(names()) or 'none'}")
+        there = ", ".join(names()) or say("none")
+        raise ValueError(
+            say("there is no collection {name}; there are: {there}", name=repr(name), there=there)
+        )
     with _guard:
         return _load(str(name), CORPORA / str(name) / "bank.parquet")
 

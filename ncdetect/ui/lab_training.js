@@ -35,7 +35,7 @@
       find(".nc-absent span").textContent = found.absent || "";
       offer.hidden = !offered;
       const title = found.collections.find((entry) => entry.name === offered);
-      offer.textContent = title ? `Open ${title.title} instead` : "";
+      offer.textContent = title ? nc.say("Open {title} instead", title) : "";
       plan.textContent = found.told;
       start.disabled = !found.ready;
       find(".nc-training").dataset.planned = names().join(",");
@@ -69,18 +69,18 @@
       if (mine !== id || id === null) return;
       if (state) show(state);
       if (!state || state.state === "running") setTimeout(poll, EVERY_MS);
-      else ended("Train both again");
+      else ended(nc.say("Train both again"));
     };
 
     start.addEventListener("click", async () => {
       start.hidden = true;
       cancel.hidden = false;
       cancel.disabled = true;
-      show({ state: "starting", share: 0, told: "Getting ready …", chart: "", table: "", result: "" });
+      show({ state: "starting", share: 0, told: nc.say("Getting ready …"), chart: "", table: "", result: "" });
       const answer = await server.training_start({ ...lab.chosen(), corpora: names() });
       if (!answer.id) {
         show({ state: answer.busy ? "busy" : "refused", told: answer.busy || answer.error });
-        ended(answer.busy ? "Try again" : "Train both");
+        ended(answer.busy ? nc.say("Try again") : nc.say("Train both"));
         return;
       }
       id = answer.id;
@@ -90,9 +90,9 @@
     });
     cancel.addEventListener("click", async () => {
       const mine = id;
-      ended("Train both");
+      ended(nc.say("Train both"));
       start.focus();
-      show({ state: "cancelled", told: "Stopping …" });
+      show({ state: "cancelled", told: nc.say("Stopping …") });
       show({ state: "cancelled", ...(await server.training_cancel({ id: mine })) });
     });
     offer.addEventListener("click", async () => {

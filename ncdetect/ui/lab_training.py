@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncdetect import live, rules
+from ncdetect import live
 from ncdetect.corpora import SPLITS, Manifest
 from ncdetect.labels import Label
-from ncdetect.ui import lab_corpora, training_picture
+from ncdetect.language import say
+from ncdetect.ui import lab_corpora, rule_words, training_picture
 from ncdetect.ui.lab_corpora import START, Setting
 
 if TYPE_CHECKING:
@@ -27,13 +28,6 @@ PRACTICE = Path(__file__).resolve().parents[2] / "assets" / "practice"
 DATA_VARIABLE = "NCDETECT_DATA"
 LEAST_CLIPS = 8
 """Of each class: with fewer there is nothing to learn."""
-ENDS = {
-    "done": "Both trainings are done: {of}.",
-    "cancelled": "Cancelled. Nothing of it was kept.",
-    "abandoned": "Stopped, because this page did not ask for it any more. Start it again if you like.",
-    "late": f"Stopped: it took more than {live.LIMIT_S / 60:.0f} minutes. This server is too busy just now.",
-    "failed": "Something went wrong in the training; the server's log says what. Nothing of it was kept.",
-}
 trainer = live.LiveTraining()
 _tasks: dict[str, dict[str, Any]] = {}
 """What the picture of a training needs to know besides its status, by its name; of the newest only."""
@@ -80,7 +74,7 @@ def chosen_parts(request: Mapping[str, Any]) -> tuple[list[str], list[list["Chos
     """
     names = [str(name) for name in request.get("corpora") or ()]
     if not names:
-        raise ValueError("choose a collection")
+        raise ValueError(say("choose a collection"))
     given = request.get("settings") or {}
     same = {key: request.get(key, START[key]) for key in ("rule", "seed")}
     parts = [lab_corpora.corpus(name).entries(Setting.of({**given.get(name, {}), **same})) for name in names]
@@ -103,9 +97,10 @@ def training_plan(request: Mapping[str, Any]) -> dict[str, Any]:
     here = [entry["name"] for entry in found["collections"] if entry["here"]]
     shown = request.get("corpus")
     if shown in lab_corpora.names() and shown not in here:
-        found["absent"] = (
-            f"The audio of {lab_corpora.title(shown)} is not on this server, only what a model heard in it. "
-            "So its clips can be chosen and listed, but nothing can be trained on them here."
+        found["absent"] = say(
+            "The audio of {collection} is not on this server, only what a model heard in it. So its clips "
+            "can be chosen and listed, but nothing can be trained on them here.",
+            collection=lab_corpora.title(shown),
         )
         found["offer"] = next((name for name in here if name.startswith("practice")), here[0] if here else "")
     try:
@@ -114,15 +109,24 @@ def training_plan(request: Mapping[str, Any]) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         return found | {"told": str(error)}
     if task is None:
-        return found | {"told": "Tick a collection to learn from." if here else ""}
+        return found | {"told": say("Tick a collection to learn from.") if here else ""}
     reals, fakes = (len(task.runs["chosen"].select(label=label)) for label in Label)
-    where = "collection" if len(names) == 1 else "collections"
-    return found | {
-        "ready": True,
-        "told": f"Your {reals} real and {fakes} fake clips, against as many drawn blindly from the same "
-        f"{where}. Both learn for {task.epochs} short rounds from the same start. Together they "
-        "take about a minute on two processor cores.",
-    }
+    facts = {"reals": reals, "fakes": fakes, "rounds": task.epochs}
+    if len(names) == 1:
+        told = say(
+            "Your {reals} real and {fakes} fake clips, against as many drawn blindly from the same "
+            "collection. Both learn for {rounds} short rounds from the same start. Together they take about "
+            "a minute on two processor cores.",
+            **facts,
+        )
+    else:
+        told = say(
+            "Your {reals} real and {fakes} fake clips, against as many drawn blindly from the same "
+            "collections. Both learn for {rounds} short rounds from the same start. Together they take about "
+            "a minute on two processor cores.",
+            **facts,
+        )
+    return found | {"ready": True, "told": told}
 
 
 def make_task(request: Mapping[str, Any]) -> tuple[live.Task, bool]:
@@ -137,7 +141,7 @@ def make_task(request: Mapping[str, Any]) -> tuple[live.Task, bool]:
     here = {name: audio(name) for name in names}
     absent = [lab_corpora.title(name) for name, manifest in here.items() if manifest is None]
     if absent:
-        raise ValueError(f"the audio of {', '.join(absent)} is not on this server")
+        raise ValueError(say("the audio of {names} is not on this server", names=", ".join(absent)))
     everything = Manifest.union(*here.values())
     # The union may have moved the paths of the corpora: clips are found by corpus and end of the path.
     moved = {
@@ -149,7 +153,11 @@ def make_task(request: Mapping[str, Any]) -> tuple[live.Task, bool]:
     kept = Manifest(everything.root, tuple(moved[entry.clip.corpus, entry.clip.path] for entry in chosen))
     for label in Label:
         if len(kept.select(label=label)) < LEAST_CLIPS:
-            raise ValueError(f"keep at least {LEAST_CLIPS} {label.word} clips to train on")
+            raise ValueError(
+                say("keep at least {n} real clips to train on", n=LEAST_CLIPS)
+                if label == Label.REAL
+                else say("keep at least {n} fake clips to train on", n=LEAST_CLIPS)
+            )
     seed = Setting.of(request).seed + 1  # with the seed itself the rule "random" would draw the same clips
     drawn = database.random_like(everything.select(split="train"), chosen, seed)
     blind = Manifest(everything.root, tuple(entry.clip for entry in drawn))
@@ -171,21 +179,58 @@ def training_start(request: Mapping[str, Any]) -> dict[str, Any]:
     except live.Busy as busy:
         return {"busy": busy_sentence(busy)}
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-        return {"error": f"This cannot be trained: {error}."}
+        return {"error": say("This cannot be trained: {why}.", why=error)}
     _tasks.clear()
     rule = str(request.get("rule", START["rule"]))
-    where = ", ".join(lab_corpora.title(corpus) for corpus in request["corpora"])
-    of = f"{len(task.runs['chosen'])} clips of {where}, rule “{rules.named(rule).title}”"
-    _tasks[name] = {"epochs": task.epochs, "same": same, "rule": rule, "of": of}
+    of = {"clips": len(task.runs["chosen"]), "corpora": list(request["corpora"])}
+    _tasks[name] = {"epochs": task.epochs, "same": same, "rule": rule, **of}
     return {"id": name}
+
+
+def ending(state: str, known: Mapping[str, Any]) -> str:
+    """How a training has ended, in a sentence.
+
+    Args:
+        state: See `live.Status`.
+        known: What was remembered of it.
+    """
+    match state:
+        case "done":
+            return say(
+                "Both trainings are done: {clips} clips of {collections}, rule “{rule}”.",
+                clips=known["clips"],
+                collections=", ".join(lab_corpora.title(name) for name in known["corpora"]),
+                rule=rule_words.title(known["rule"]),
+            )
+        case "cancelled":
+            return say("Cancelled. Nothing of it was kept.")
+        case "abandoned":
+            return say("Stopped, because this page did not ask for it any more. Start it again if you like.")
+        case "late":
+            return say(
+                "Stopped: it took more than {n} minutes. This server is too busy just now.",
+                n=f"{live.LIMIT_S / 60:.0f}",
+            )
+        case _:
+            return say(
+                "Something went wrong in the training; the server's log says what. Nothing of it was kept."
+            )
 
 
 def busy_sentence(busy: live.Busy) -> str:
     """Who waits for what, and how long."""
-    left = f", about {seconds(busy.left_s)} left" if busy.left_s else ""
-    return (
-        f"Somebody else's training is running (started {seconds(busy.started_s)} ago{left}), and this server "
-        f"does one at a time. Please try again {'then' if left else 'in a minute'}."
+    started = seconds(busy.started_s)
+    if busy.left_s:
+        return say(
+            "Somebody else's training is running (started {started} ago, about {left} left), and this "
+            "server does one at a time. Please try again then.",
+            started=started,
+            left=seconds(busy.left_s),
+        )
+    return say(
+        "Somebody else's training is running (started {started} ago), and this server does one at a time. "
+        "Please try again in a minute.",
+        started=started,
     )
 
 
@@ -198,13 +243,13 @@ def training_poll(request: Mapping[str, Any]) -> dict[str, Any]:
     name = str(request.get("id"))
     status, known = trainer.poll(name), _tasks.get(name)
     if status is None or known is None:
-        return {"state": "gone", "told": "That training is gone. Start it again if you like."}
+        return {"state": "gone", "told": say("That training is gone. Start it again if you like.")}
     found = {
         "state": status.state,
         "share": round(status.share, 3),
-        "told": ENDS[status.state].format_map(known)
-        if status.state in ENDS
-        else running_sentence(status, known["epochs"]),
+        "told": running_sentence(status, known["epochs"])
+        if status.state == "running"
+        else ending(status.state, known),
         "chart": training_picture.chart(status.history, known["epochs"]),
         "table": training_picture.table(status.history, known["epochs"]),
     }
@@ -217,13 +262,13 @@ def training_poll(request: Mapping[str, Any]) -> dict[str, Any]:
 def running_sentence(status: live.Status, epochs: int) -> str:
     """What is going on: `Blind draw: round 3 of 8. About 25 s left.`."""
     if not status.run:
-        return "Getting ready …"
+        return say("Getting ready …")
     done = len(status.history.get(status.run, ()))
-    left = f" About {seconds(status.left_s)} left." if status.left_s else ""
-    what = training_picture.RUNS.get(status.run, status.run).capitalize()
+    left = " " + say("About {time} left.", time=seconds(status.left_s)) if status.left_s else ""
+    what = training_picture.runs().get(status.run, status.run)
     if done >= epochs:
-        return f"{what}: judging the test clips.{left}"
-    return f"{what}: round {done + 1} of {epochs}.{left}"
+        return say("{run}: judging the test clips.", run=what) + left
+    return say("{run}: round {round} of {rounds}.", run=what, round=done + 1, rounds=epochs) + left
 
 
 def training_cancel(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +278,7 @@ def training_cancel(request: Mapping[str, Any]) -> dict[str, Any]:
         request: id.
     """
     trainer.cancel(str(request.get("id")))
-    return {"told": ENDS["cancelled"]}
+    return {"told": ending("cancelled", {})}
 
 
 def seconds(value: float) -> str:

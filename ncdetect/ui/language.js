@@ -9,5 +9,16 @@
   nc.say = (template, values = {}) => (nc.words[nc.language][template] || template)
     .replace(/{(\w+)}/g, (gap, name) => (name in values ? values[name] : gap));
 
+  // The bar at the top: its links keep the query, and Gradio's title gives way to the page's.
+  nc.bar = (element) => {
+    document.title = nc.say("ncdetect: is this voice real?");
+    for (const link of element.querySelectorAll("a")) link.search = location.search;
+  };
+
+  // On a phone the row of tabs scrolls: the one that is chosen comes into sight.
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("#tabs [role=tab]")) event.target.scrollIntoView({ block: "nearest", inline: "center" });
+  });
+
   nc.number = (value, options) => value.toLocaleString(nc.language, options);
 })();

@@ -1,10 +1,10 @@
 // The map of known clips, shared by the tabs. Plotly comes from the wheel; nothing is fetched from elsewhere.
-window.ncdetect = window.ncdetect || {};
 (() => {
   const nc = window.ncdetect;
   const TYPES = { f4: Float32Array, f8: Float64Array, i4: Int32Array };
   const SYMBOLS = { real: "circle", fake: "diamond", other: "x" };
-  const AXES = ["distance to the average real voice", "distance to the average fake voice"];
+  const AXES = [nc.say("distance to the average real voice"), nc.say("distance to the average fake voice")];
+  const MEANS = [nc.say("average real voice"), nc.say("average fake voice")], CLIP = nc.say("this clip");
   let loading = null;
 
   nc.plotly = () => {
@@ -12,7 +12,7 @@ window.ncdetect = window.ncdetect || {};
       const script = document.createElement("script");
       script.src = nc.plotlyUrl;
       script.onload = () => done(window.Plotly);
-      script.onerror = () => failed(new Error("the plotting script could not be loaded"));
+      script.onerror = () => failed(new Error(nc.say("the plotting script could not be loaded")));
       document.head.appendChild(script);
     });
     return loading;
@@ -98,11 +98,11 @@ window.ncdetect = window.ncdetect || {};
       const [cross, star] = [this.colour("ink"), this.starPlace()];
       // In WebGL like the clouds: plotly puts that canvas above everything drawn as SVG.
       return [...clouds,
-        { type: "scattergl", mode: "markers", hoverinfo: "text", text: ["average real voice", "average fake voice"],
+        { type: "scattergl", mode: "markers", hoverinfo: "text", text: MEANS,
           x: means.map((m) => m[0]), y: means.map((m) => m[1]),
           marker: { symbol: ["circle-cross", "diamond-cross"], size: [20, 23],
             color: [this.colour("real"), this.colour("fake")], line: { width: 2.5, color: this.colour("surface") } } },
-        { type: "scattergl", mode: "markers", hoverinfo: "text", text: ["this clip"],
+        { type: "scattergl", mode: "markers", hoverinfo: "text", text: [CLIP],
           x: star ? [star[0]] : [], y: star ? [star[1]] : [],
           marker: { symbol: "star", size: 29, color: this.colour("clip"),
             line: { width: 3, color: this.colour("surface") } } }];
@@ -113,18 +113,18 @@ window.ncdetect = window.ncdetect || {};
     // Where labels go: beside their marks, on neither a mark nor another label, as far as that can be had.
     labels() {
       const { x, y, means } = this.views[this.view], star = this.starPlace();
-      const marks = [["average real voice", means[0], this.colour("real"), 142],
-        ["average fake voice", means[1], this.colour("fake"), 142]];
-      if (star) marks.push(["<b>this clip</b>", star, this.colour("clip"), 76]);
+      const wide = (text) => 8 * text.length;
+      const marks = MEANS.map((text, k) => [text, means[k], this.colour(["real", "fake"][k]), wide(text)]);
+      if (star) marks.push([`<b>${CLIP}</b>`, star, this.colour("clip"), wide(CLIP)]);
       const reach = (values, at) => {
         let low = Infinity, high = -Infinity;
         for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
         for (const mark of marks) { low = Math.min(low, mark[1][at]); high = Math.max(high, mark[1][at]); }
         return [low, high - low || 1];
       };
-      const [[left, wide], [low, tall]] = [reach(x, 0), reach(y, 1)];
+      const [[left, across], [low, tall]] = [reach(x, 0), reach(y, 1)];
       const { clientWidth: width, clientHeight: height } = this.host;
-      const place = (at) => [0.05 * width + 0.9 * width * (at[0] - left) / wide, height * (0.95 - 0.9 * (at[1] - low) / tall)];
+      const place = (at) => [0.05 * width + 0.9 * width * (at[0] - left) / across, height * (0.95 - 0.9 * (at[1] - low) / tall)];
       const box = (middle, w, h) => [middle[0] - w / 2, middle[1] - h / 2, middle[0] + w / 2, middle[1] + h / 2];
       const common = (a, b) => Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0])) *
         Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));

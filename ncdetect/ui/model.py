@@ -1,6 +1,5 @@
 """The page's one Predictor: loaded at first use, so that the page stands before torch is imported."""
 
-import contextlib
 import functools
 import json
 import threading
@@ -30,18 +29,6 @@ def _load(name: str) -> "Predictor":
     from ncdetect.predictor import Predictor
 
     return Predictor.from_pretrained(name)
-
-
-def warm_up() -> None:
-    """Load the model and judge a little noise, so that the first visitor does not wait for it."""
-    # Without a model the page still stands, and says of each clip that something is wrong here.
-    with contextlib.suppress(Exception):
-        _judge_noise()
-
-
-def _judge_noise() -> None:
-    noise = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
-    predictor().check((16_000, noise))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The page as a whole: tabs, look, and how it is launched. A new tab is one line in TABS."""
+"""The page as a whole: tabs, look, and how it is launched. A new tab is one line in `tabs`."""
 
 import importlib.util
 import json
@@ -8,31 +8,35 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from ncdetect import plots
-from ncdetect.language import ENGLISH, NAMES, catalogue, in_language, speaking
-from ncdetect.ui import about, check, examples, inside, lab, quiz, results
+from ncdetect.language import ENGLISH, NAMES, catalogue, in_language, say, speaking, spoken
+from ncdetect.ui import about, check, document, examples, inside, lab, present, quiz, results
 from ncdetect.ui.private import LARGEST_AGE_S, SWEEP_EVERY_S, Uploads
 
 HERE = Path(__file__).parent
-TITLE = "ncdetect: is this voice real?"
-TABS: dict[str, Callable[[Uploads], None]] = {
-    "Check a clip": check.build,
-    "Sampling lab": lab.build,
-    "Inside the model": inside.build,
-    "Results": results.build,
-    "Try yourself": quiz.build,
-    "About": about.build,
-}
 SCRIPTS = (
-    "language.js", "map.js", "check.js", "why.js", "operating.js", "probe.js", "lab.js", "inside.js",
-    "results.js", "quiz.js",
+    "language.js", "map.js", "check.js", "why.js", "operating.js", "probe.js", "lab.js", "lab_training.js",
+    "inside.js", "quiz.js", "present.js",
 )  # fmt: skip
 STYLES = (
     "page.css", "cards.css", "why.css", "operating.css", "probe.css", "pair.css", "several.css", "report.css",
-    "inside.css", "results.css", "quiz.css", "about.css",
+    "inside.css", "results.css", "quiz.css", "about.css", "present.css",
 )  # fmt: skip
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+
+
+def tabs() -> dict[str, Callable[[Uploads], None]]:
+    """The tabs by their names."""
+    return {
+        say("Check a clip"): check.build,
+        say("Sampling lab"): lab.build,
+        say("Inside the model"): inside.build,
+        say("Results"): results.build,
+        say("Try yourself"): quiz.build,
+        say("About"): about.build,
+    }
 
 
 def build(folder: Path) -> gr.Blocks:
@@ -42,7 +46,9 @@ def build(folder: Path) -> gr.Blocks:
         folder: Where visitors' clips lie: what GRADIO_TEMP_DIR says.
     """
     gr.set_static_paths([examples.FOLDER, plotly_script()])
-    with gr.Blocks(title=TITLE, delete_cache=(SWEEP_EVERY_S, LARGEST_AGE_S), analytics_enabled=False) as demo:
+    with gr.Blocks(
+        title=document.title(), delete_cache=(SWEEP_EVERY_S, LARGEST_AGE_S), analytics_enabled=False
+    ) as demo:
         uploads = watch_uploads(demo, folder)
         check.build_api(uploads)
         _lay_out(demo, uploads, ENGLISH)
@@ -57,8 +63,10 @@ def _lay_out(demo: gr.Blocks, uploads: Uploads, language: str) -> None:
     """The page in one language; English is at /, any other at its code."""
     events, blocks = set(demo.fns), set(demo.blocks)
     with speaking(language):
-        with gr.Tabs(elem_id="tabs"):
-            for name, build_tab in TABS.items():
+        gr.HTML(bar(), js_on_load="ncdetect.bar(element)", apply_default_css=False, elem_id="bar")
+        present.build()
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
+            for name, build_tab in tabs().items():
                 with gr.Tab(name):
                     build_tab(uploads)
 
@@ -74,6 +82,21 @@ def _lay_out(demo: gr.Blocks, uploads: Uploads, language: str) -> None:
         if key not in blocks:
             for function in getattr(block, "server_fns", ()):
                 setattr(block, function.__name__, in_language(language, function))
+
+
+def bar() -> str:
+    """The slim bar at the top: the name, and the languages to choose from."""
+    places = {code: "./" if code == ENGLISH else f"./{code}" for code in NAMES}
+    here = {code: ' aria-current="page"' if code == spoken() else "" for code in NAMES}
+    links = "".join(
+        f'<a lang="{code}" hreflang="{code}" href="{places[code]}"{here[code]}>{name}</a>'
+        for code, name in NAMES.items()
+    )
+    return (
+        f'<header class="nc-top"><a class="nc-brand" href="{places[spoken()]}">'
+        f'{document.mark()}<span>ncdetect</span></a><nav class="nc-languages" '
+        f'aria-label="{say("Language")}">{links}</nav></header>'
+    )
 
 
 def watch_uploads(demo: gr.Blocks, folder: Path) -> Uploads:
@@ -95,6 +118,7 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "footer_links": ["api"],
         "show_error": False,
+        "app_kwargs": {"middleware": [Middleware(document.InLanguage)]},
     }
 
 
@@ -106,13 +130,12 @@ def plotly_script() -> Path:
 
 
 def head() -> str:
-    """Our scripts, inline: nothing is fetched from elsewhere, not even an icon."""
+    """Our scripts, inline: nothing is fetched from elsewhere."""
     scripts = "\n".join((HERE / name).read_text("utf-8") for name in SCRIPTS)
     url = json.dumps(f"gradio_api/file={plotly_script()}")
     said = {json.loads(text) for text in re.findall(r'\bnc\.say\(\s*("(?:[^"\\]|\\.)*")', scripts)}
     words = {code: {text: words for text, words in catalogue(code).items() if text in said} for code in NAMES}
     return (
-        '<meta name="description" content="Is this voice real or synthetic? A detector that shows its work.">'
         f"<script>window.ncdetect = {{ plotlyUrl: {url}, words: {json.dumps(words)} }};\n{scripts}</script>"
     )
 

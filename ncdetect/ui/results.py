@@ -4,11 +4,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from ncdetect import findings, findings_rules, plots
+from ncdetect import findings, findings_rules
 from ncdetect.findings_rules import NC_RULES
 from ncdetect.findings_words import (
     RANDOM,
@@ -24,43 +23,18 @@ from ncdetect.findings_words import (
     share_words,
     title,
 )
-from ncdetect.ui import compared, model, shipped
+from ncdetect.language import ENGLISH, say, spoken
+from ncdetect.ui import compared, papers, shipped
 from ncdetect.ui.private import Uploads
+from ncdetect.ui.results_words import questions, titles
 
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "results"
-TITLES = {
-    4: "Fewer clips, better chosen?",
-    1: "Out of its own collection, into the wild",
-    2: "Keeping only the most typical clips",
-    3: "More random clips",
-}
+NUMBERS = (4, 1, 2, 3)
 """Experiments in the order of the page."""
 LEAST_SCALE = 0.6
 """The bars of the weaknesses reach beyond guessing."""
-QUESTIONS = {
-    "What is the error rate (EER)?": "A detector can be set to be strict or lenient. The <i>equal error "
-    "rate</i> is measured where it makes both mistakes equally often: at 25 %, one in four real clips is "
-    "called fake and one in four fakes passes as real. Lower is better, and 50 % is guessing.",
-    "What do the numbers in brackets mean?": "The <i>95 % interval</i>. With other speakers, other "
-    "generators and another training the figure would have come out differently; the interval says by how "
-    "much. It is made by drawing speakers, generators and trainings anew, a thousand times, as whole groups: "
-    "clips of one speaker stand and fall together (<i>bootstrap</i>). If the interval of a difference holds "
-    "zero, these clips cannot tell which is better.",
-    "What is “in the wild”?": "Clips from places and generators of which the model has learned nothing: "
-    "public speeches, film, broadcast, clones of celebrities. New clips of the training collections are new "
-    "as well, but of a familiar kind. What you bring is more like the wild.",
-    "What does “on dev” mean?": "A third, separate set of clips (<i>validation</i> or <i>dev</i>) decides "
-    "which model is used. The test clips only measure: whoever chooses by the test flatters it.",
-    "What is a rule of selection?": "A way to pick which clips to train on. Neural-collapse sampling takes "
-    "those nearest to the average of their class (Algorithm 1) or of their cluster (Algorithm 2). The others "
-    "are its rivals from the literature, and a blind draw, which every rule has to beat.",
-}
-COLLAPSE = (
-    '<div class="nc-collapse" role="img" aria-label="Measures of collapse by epoch; the table below has the '
-    'first and the kept epoch."></div>'
-)
 
 Tables = Mapping[int, list[Row] | None]
 
@@ -68,7 +42,7 @@ Tables = Mapping[int, list[Row] | None]
 def load() -> dict[int, list[Row] | None]:
     """The rows of each experiment; None where there is no table that can be read."""
     found: dict[int, list[Row] | None] = {}
-    for number in TITLES:
+    for number in NUMBERS:
         try:
             rows = read_csv(file_of(number))
             findings.tables(number, rows)  # Does it have all columns?
@@ -97,7 +71,7 @@ def file_of(number: int) -> Path:
 
 def headlines(found: Tables) -> list[str]:
     """What matters most, of all experiments that were run."""
-    wanted = ((4, 2), (1, 1)) if found[4] else tuple((number, 1) for number in TITLES)
+    wanted = ((4, 2), (1, 1)) if found[4] else tuple((number, 1) for number in NUMBERS)
     return [
         sentence
         for number, count in wanted
@@ -107,14 +81,19 @@ def headlines(found: Tables) -> list[str]:
 
 def header(found: Tables) -> str:
     """The heading, and what matters most in large type."""
-    first, *rest = headlines(found) or ["Nothing has been measured here yet."]
+    first, *rest = headlines(found) or [say("Nothing has been measured here yet.")]
     more = "".join(f"<p>{_text(sentence)}</p>" for sentence in rest)
-    more = f'<div class="nc-pair">{more}</div>' if more else ""
+    more = f'<div class="nc-pair" lang="{ENGLISH}">{more}</div>' if more else ""
+    note = say(
+        "Every sentence here is worked out from the tables below, whoever wins. Lower error rates are "
+        "better; in brackets stands the 95 % interval."
+    )
+    # The findings are long and made of many parts; other languages say so instead of half translating them.
+    english = say("The findings themselves and the cells of the tables are in English.")
+    english = f'<p class="nc-note">{english}</p>' if spoken() != ENGLISH else ""
     return (
-        '<header class="nc-header nc-results-head"><h2>What the measurements say</h2>'
-        f'<p class="nc-say">{_text(first)}</p>{more}<p class="nc-note">Every sentence here is worked out '
-        "from the tables below, whoever wins. Lower error rates are better; in brackets stands the 95 % "
-        "interval.</p></header>"
+        f'<header class="nc-header nc-results-head"><h2>{say("What the measurements say")}</h2>{english}'
+        f'<p class="nc-say" lang="{ENGLISH}">{_text(first)}</p>{more}<p class="nc-note">{note}</p></header>'
     )
 
 
@@ -126,24 +105,24 @@ def section(number: int, rows: Sequence[Row] | None, told: Sequence[str] = ()) -
         rows: Its table; None where there is none.
         told: Sentences that the page has said already.
     """
-    head = f'<section class="nc-card nc-result" data-experiment="{number}"><h3>{TITLES[number]} '
-    head += f"<small>Experiment {number}</small></h3>"
+    head = f'<section class="nc-card nc-result" data-experiment="{number}"><h3>{titles()[number]} '
+    head += f"<small>{say('Experiment {number}', number=number)}</small></h3>"
     if not rows:
         command = f"python -m ncdetect experiment {number} --data DIR"
         return (
-            f'{head}<p class="nc-missing">This was not measured yet. This command makes the table: '
+            f'{head}<p class="nc-missing">{say("This was not measured yet. This command makes the table:")} '
             f'<code>{command}</code></p><div class="nc-pair">{_papers(number)}</div></section>'
         )
     sentences = findings.sentences(number, rows)
     lead = ""
     if number != 4 and sentences and sentences[0] not in told:
-        lead = f'<p class="nc-lead">{_text(sentences[0])}</p>'
+        lead = f'<p class="nc-lead" lang="{ENGLISH}">{_text(sentences[0])}</p>'
         sentences = sentences[1:]
     listed = "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences if sentence not in told)
-    words = f"<ul>{listed}</ul>" if listed else ""
+    words = f'<ul lang="{ENGLISH}">{listed}</ul>' if listed else ""
     shown, unfolded, layout = findings.tables(number, rows), 1, "nc-pair"
     if number == 4:
-        words = figure(rows) + _fold("The findings in words, one by one", words)
+        words = figure(rows) + _fold(say("The findings in words, one by one"), words)
         unfolded, layout = len(places(rows)), "nc-stack"
     tables = "".join(map(_table, shown[:unfolded])) + _papers(number)
     folded = "".join(_fold(table.caption, _table(table)) for table in shown[unfolded:])
@@ -165,7 +144,7 @@ def _download(number: int) -> str:
     file = file_of(number)
     return (
         f'<p class="nc-buttons"><a class="nc-button nc-second" href="gradio_api/file={escape(str(file))}" '
-        f'download="{file.name}">Download {file.name}</a></p>'
+        f'download="{file.name}">{say("Download {file}", file=file.name)}</a></p>'
     )
 
 
@@ -179,9 +158,9 @@ def _table(table: Table, style: str = "") -> str:
     )
     note = f'<p class="nc-note">{escape(table.note)}</p>' if table.note else ""
     return (
-        f'<div class="nc-result-table {style}"><div class="nc-scroll" tabindex="0" role="region" '
-        f'aria-label="{escape(table.caption)}"><table><caption><span>{escape(table.caption)}</span></caption>'
-        f"<thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table></div>{note}</div>"
+        f'<div class="nc-result-table {style}" lang="{ENGLISH}"><div class="nc-scroll" tabindex="0" '
+        f'role="region" aria-label="{escape(table.caption)}"><table><caption><span>{escape(table.caption)}'
+        f"</span></caption><thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table></div>{note}</div>"
     )
 
 
@@ -219,13 +198,17 @@ def figure(rows: Sequence[Row]) -> str:
         return round(100 * (value - low) / (high - low), 2)
 
     drawn = "".join(_panel(name, panel, at, _ticks(low, high)) for name, panel in panels.items())
+    caption = say(
+        "Against a random draw of the same size: difference of the error rates in points. <b>Left of the "
+        "line is better than random</b>, right is worse."
+    )
+    filled = say("filled: the 95 % interval leaves out zero")
     return (
-        f'<figure class="nc-dots" style="--zero:{at(0)}%"><figcaption>Against a random draw of the same '
-        "size: difference of the error rates in points. <b>Left of the line is better than random</b>, "
-        f'right is worse.</figcaption><div class="nc-dots-panels">{drawn}</div>'
-        '<p class="nc-note nc-dots-key"><span><span class="nc-dots-mark nc-dots-clear"></span>filled: the '
-        '95 % interval leaves out zero</span> <span><span class="nc-dots-mark"></span>hollow: too close to '
-        "call</span> <span><i></i>95 % interval</span> The tables below hold the same numbers.</p></figure>"
+        f'<figure class="nc-dots" style="--zero:{at(0)}%"><figcaption>{caption}</figcaption>'
+        f'<div class="nc-dots-panels">{drawn}</div><p class="nc-note nc-dots-key"><span>'
+        f'<span class="nc-dots-mark nc-dots-clear"></span>{filled}</span> <span><span class="nc-dots-mark">'
+        f"</span>{say('hollow: too close to call')}</span> <span><i></i>{say('95 % interval')}</span> "
+        f"{say('The tables below hold the same numbers.')}</p></figure>"
     )
 
 
@@ -256,7 +239,7 @@ def _panel(
             f'style="left:{at(d.value)}%"></span></div></div>'
             for budget, d in by_budget.items()
         )
-        tag = "<em>NC sampling</em>" if rule in NC_RULES else ""
+        tag = f"<em>{say('NC sampling')}</em>" if rule in NC_RULES else ""
         lines.append(
             f'<div class="nc-dots-rule"><span>{escape(title(rule))}{tag}</span><div>{tracks}</div></div>'
         )
@@ -265,8 +248,8 @@ def _panel(
         for tick in ticks
     )
     return (
-        f'<div class="nc-dots-panel"><h4>{escape(capitalised(place(name)))}</h4><div role="img" '
-        f'aria-label="{escape(_spoken(name, panel))}">{"".join(lines)}'
+        f'<div class="nc-dots-panel" lang="{ENGLISH}"><h4>{escape(capitalised(place(name)))}</h4>'
+        f'<div role="img" aria-label="{escape(_spoken(name, panel))}">{"".join(lines)}'
         f'<div class="nc-dots-axis"><span></span><div>{axis}</div></div></div></div>'
     )
 
@@ -297,14 +280,17 @@ def weaknesses(rows: Sequence[Row] | None) -> str:
     tests = found[1]
     top = max(LEAST_SCALE, *(number_of(row, "eer_high") or float(row["eer"]) for row in tests))
     lines = "".join(_weak_line(row, top) for row in tests)
+    title = say("What the small ResNet is bad at")
+    caption = say(
+        "Error rate (EER) in % with 95 % interval, most mistakes first; the dashed line is guessing"
+    )
     return (
-        '<section class="nc-card nc-result nc-weak"><h3>What the small ResNet is bad at</h3>'
-        f'<p class="nc-lead">{_text(findings_rules.weakness(rows or []))}</p>'
-        '<div class="nc-scroll" tabindex="0" role="region" aria-label="Error rate by test set"><table>'
-        "<caption>Error rate (EER) in % with 95 % interval, most mistakes first; the dashed line is "
-        "guessing</caption>"
-        '<thead><tr><th scope="col">tested</th><th scope="col">real + fake</th><th scope="col">EER</th>'
-        f'<th scope="col" aria-hidden="true"></th></tr></thead><tbody>{lines}</tbody></table></div></section>'
+        f'<section class="nc-card nc-result nc-weak"><h3>{title}</h3>'
+        f'<p class="nc-lead" lang="{ENGLISH}">{_text(findings_rules.weakness(rows or []))}</p>'
+        f'<div class="nc-scroll" tabindex="0" role="region" aria-label="{title}"><table>'
+        f'<caption>{caption}</caption><thead><tr><th scope="col">{say("tested")}</th>'
+        f'<th scope="col">{say("real + fake")}</th><th scope="col">EER</th><td aria-hidden="true"></td></tr>'
+        f"</thead><tbody>{lines}</tbody></table></div></section>"
     )
 
 
@@ -322,54 +308,19 @@ def _weak_line(row: Row, top: float) -> str:
     )
 
 
-# -- how the classes gather
-
-
-def collapse_section(facts: Mapping[str, Any]) -> tuple[str, dict[str, Any], str] | None:
-    """Words, figure for wide and for narrow screens, table; None without the history of the training."""
-    history = facts.get("history")
-    if not isinstance(history, list) or not history or not all(isinstance(epoch, dict) for epoch in history):
-        return None
-    best = facts.get("best_epoch")
-    best = best if isinstance(best, int) and 1 <= best <= len(history) else None
-    try:
-        value = {
-            name: plots.collapse_by_epoch(history, best, columns)
-            for name, columns in (("wide", 3), ("narrow", 1))
-        }
-        words, table = findings.collapse(history, best), findings.collapse_table(history, best)
-    except (KeyError, TypeError, ValueError):
-        log.exception("the history of the training cannot be shown")
-        return None
-    if not value["wide"]["data"]:
-        return None
-    said = "".join(f"<p>{_text(sentence)}</p>" for sentence in words)
-    return (
-        f"<h3>How the classes gather while the model learns</h3>{said}",
-        value,
-        _table(table),
-    )
-
-
 def build(_: Uploads) -> None:
     """Lay out the tab from the tables as they are now."""
     gr.set_static_paths([FOLDER])
     found = load()
     told = headlines(found)
-    cards = "".join(section(number, found[number], told) for number in TITLES)
+    cards = "".join(section(number, found[number], told) for number in NUMBERS)
     comparison = compared.section(compared.read(FOLDER / compared.FILE.name))
-    sections = [header(found), shipped.section(detectors()), comparison, weaknesses(found[4]), cards]
+    measured = [shipped.section(detectors()), comparison, papers.section()]
+    sections = [header(found), *measured, weaknesses(found[4]), cards]
     gr.HTML(
         '<div class="nc-results">' + "".join(sections) + "</div>", apply_default_css=False, elem_id="results"
     )
-    gathered = collapse_section(model.facts())
-    if gathered:
-        words, value, table = gathered
-        gr.HTML(
-            value, html_template=f'<section class="nc-card nc-result">{words}{COLLAPSE}{table}</section>',
-            js_on_load="ncdetect.collapse(element, props)", apply_default_css=False, elem_id="collapse",
-        )  # fmt: skip
-    gr.HTML('<h3 class="nc-questions">What does this mean?</h3>')
-    for question, answer in QUESTIONS.items():
+    gr.HTML(f'<h3 class="nc-questions">{say("What does this mean?")}</h3>')
+    for question, answer in questions().items():
         with gr.Accordion(question, open=False):
             gr.HTML(f'<p class="nc-answer-text">{answer}</p>')

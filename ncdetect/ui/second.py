@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from ncdetect.findings_words import title
+from ncdetect.language import number, say
 from ncdetect.rules import RULES
-from ncdetect.ui import compared, model, wording
+from ncdetect.ui import compared, model, rule_words, wording
 from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
-from ncdetect.ui.shipped import capital
 from ncdetect.ui.verdict import shape
+from ncdetect.ui.wording import capital
 
 if TYPE_CHECKING:
     from ncdetect.predictor import Predictor, Verdict, Word
@@ -27,29 +27,9 @@ FILES = ("config.json", "model.safetensors", "bank.parquet")
 KEPT = 2
 """So many further models stay loaded."""
 NOBODY = ""
-KINDS = {
-    "listener": "two speech encoders, and a small network that reads them",
-    "light-listener": "two speech encoders, and a small network that reads them",
-    "small-listener": "one small speech encoder, and a network that reads it",
-    "tiny-resnet": "a small network that looks at the spectrogram",
-    "resnet18b": "a network that looks at the spectrogram",
-    "convnext": "a modern network that looks at the spectrogram",
-    "lfcc-resnet18": "a network that looks at cepstral coefficients",
-    "mfcc-resnet18": "a network that looks at cepstral coefficients",
-    "whisper-mesonet": "a speech encoder, and a network first made to find fake faces",
-    "aasist": "a graph network that hears the waveform",
-    "aasist-l": "a small graph network that hears the waveform",
-    "mel-attention": "a network with attention on the spectrogram",
-}
-SAID = {"real": "likely real", "fake": "likely fake", "undecided": "undecided"}
-NO_CLIP = "Upload or record a clip, or pick an example: then this model is asked as well."
-GONE = "The clip was removed here already. Bring it once more, and both models judge it."
-FAILED = "This model could not judge the clip. Something is wrong here, not with your clip."
-
 _guard = threading.Lock()
 
 
-@functools.cache
 def others() -> dict[str, str]:
     """The checkpoints besides the page's own, with what each is in plain words."""
     found = {}
@@ -61,6 +41,26 @@ def others() -> dict[str, str]:
     return found
 
 
+def kinds() -> dict[str, str]:
+    """The architectures in plain words."""
+    listener = say("two speech encoders, and a small network that reads them")
+    cepstral = say("a network that looks at cepstral coefficients")
+    return {
+        "listener": listener,
+        "light-listener": listener,
+        "small-listener": say("one small speech encoder, and a network that reads it"),
+        "tiny-resnet": say("a small network that looks at the spectrogram"),
+        "resnet18b": say("a network that looks at the spectrogram"),
+        "convnext": say("a modern network that looks at the spectrogram"),
+        "lfcc-resnet18": cepstral,
+        "mfcc-resnet18": cepstral,
+        "whisper-mesonet": say("a speech encoder, and a network first made to find fake faces"),
+        "aasist": say("a graph network that hears the waveform"),
+        "aasist-l": say("a small graph network that hears the waveform"),
+        "mel-attention": say("a network with attention on the spectrogram"),
+    }
+
+
 def about(folder: Path) -> str:
     """What a checkpoint is and what it learned from; empty where its config cannot be read."""
     try:
@@ -69,15 +69,25 @@ def about(folder: Path) -> str:
         log.warning("%s is no checkpoint", folder)
         return ""
     facts = model.facts(folder.name)
-    counts = [facts.get(name) for name in ("reals", "fakes")]
-    learned = f", trained on {sum(counts):,} clips" if all(isinstance(n, int) for n in counts) else ""
-    rule = str(facts.get("rule", "")).rpartition("-")[0]
-    chosen = f" chosen by the rule “{title(rule)}”" if learned and rule in RULES else ""
     adopted = str(architecture).removeprefix("hub:")
-    other = (
-        f"{adopted}, as its authors trained it" if adopted != architecture else f"a network called {adopted}"
-    )
-    return f"{KINDS.get(architecture, other)}{learned}{chosen}"
+    if architecture in (known := kinds()):
+        kind = known[architecture]
+    elif adopted != architecture:
+        kind = say("{name}, as its authors trained it", name=adopted)
+    else:
+        kind = say("a network called {name}", name=adopted)
+    counts = [facts.get(name) for name in ("reals", "fakes")]
+    if not all(isinstance(count, int) for count in counts):
+        return kind
+    clips, rule = number(sum(counts), ","), str(facts.get("rule", "")).rpartition("-")[0]
+    if rule in RULES:
+        return say(
+            "{kind}, trained on {clips} clips chosen by the rule “{rule}”",
+            kind=kind,
+            clips=clips,
+            rule=rule_words.title(rule),
+        )
+    return say("{kind}, trained on {clips} clips", kind=kind, clips=clips)
 
 
 def predictor(name: str) -> "Predictor":
@@ -100,17 +110,32 @@ def answer(name: str | None, checked: Checked | None) -> str:
     if not name or name not in others():
         return ""
     if checked is None:
-        return note(NO_CLIP)
+        return note(no_clip())
     if not checked.there:
-        return note(GONE)
+        return note(gone())
     try:
         found = predictor(name).check(checked.path)
     except AudioError as error:
         return note(str(error))
     except Exception:
         log.exception("%s could not judge a clip", name)
-        return note(FAILED)
+        return note(failed())
     return card(name, found, checked.verdict.verdict)
+
+
+def no_clip() -> str:
+    """Where there is nothing to judge yet."""
+    return say("Upload or record a clip, or pick an example: then this model is asked as well.")
+
+
+def gone() -> str:
+    """Where the clip was removed meanwhile."""
+    return say("The clip was removed here already. Bring it once more, and both models judge it.")
+
+
+def failed() -> str:
+    """Where the fault is ours."""
+    return say("This model could not judge the clip. Something is wrong here, not with your clip.")
 
 
 def note(sentence: str) -> str:
@@ -121,18 +146,24 @@ def note(sentence: str) -> str:
 def card(name: str, found: "Verdict", first: "Word") -> str:
     """The other model's verdict, whether both agree, and how often each was wrong when it was measured."""
     sure, word = wording.confidence(found), found.verdict
-    said = f"<b>{sure.percent} %</b> {sure.leans}"
+    said = say(
+        "<b>{percent} %</b> {leans}, if real and fake were equally likely",
+        percent=sure.percent,
+        leans=sure.said,
+    )
     state = "agree" if word == first else "disagree"
+    kind = say("{name} is {kind}.", name=capital(name), kind=others()[name])
+    caution = say(
+        "Models that learned from the same collections make some of the same mistakes: two that agree are "
+        "not two independent witnesses."
+    )
     return (
-        f'<section class="nc-card nc-second nc-{word}" aria-label="Verdict of another model" '
+        f'<section class="nc-card nc-second nc-{word}" aria-label="{say("Verdict of another model")}" '
         f'data-verdict="{word}" data-state="{state}"><div class="nc-second-head">{shape(word)}'
-        f"<h3>{escape(capital(name))}: {escape(wording.HEADLINES[word])}</h3>"
-        f"<p>{said}, if real and fake were equally likely</p></div>"
+        f"<h3>{escape(capital(name))}: {wording.headline(word)}</h3><p>{said}</p></div>"
         f'<p class="nc-second-both"><b>{escape(together(name, word, first))}</b></p>'
         f"<p>{escape(found.reason)}</p>"
-        f'<p class="nc-note">{escape(capital(name))} is {escape(others()[name])}. {escape(_measured(name))}'
-        "Models that learned from the same collections make some of the same mistakes: two that agree are "
-        "not two independent witnesses.</p></section>"
+        f'<p class="nc-note">{escape(kind)} {escape(_measured(name))}{caution}</p></section>'
     )
 
 
@@ -145,18 +176,30 @@ def together(name: str, word: "Word", first: "Word") -> str:
         first: That of the page's own model.
     """
     if word == first:
-        return "Both are undecided." if word == "undecided" else f"Both say: {SAID[word]}."
-    own, other = f"{capital(model.NAME)} says {SAID[first]}", f"{capital(name)} says {SAID[word]}"
+        return {
+            "real": say("Both say: likely real."),
+            "fake": say("Both say: likely fake."),
+            "undecided": say("Both are undecided."),
+        }[word]
+    both = {"own": _says(model.NAME, first), "other": _says(name, word)}
     if "undecided" in (word, first):
-        return f"Only one of them decides: {own}, {other}.".replace("says undecided", "is undecided")
-    return f"They disagree: {own}, {other}. Then trust neither without a better reason."
+        return say("Only one of them decides: {own}, {other}.", **both)
+    return say("They disagree: {own}, {other}. Then trust neither without a better reason.", **both)
+
+
+def _says(name: str, word: "Word") -> str:
+    if word == "undecided":
+        return say("{name} is undecided", name=capital(name))
+    if word == "real":
+        return say("{name} says likely real", name=capital(name))
+    return say("{name} says likely fake", name=capital(name))
 
 
 def _measured(name: str) -> str:
     rows = compared.read(compared.FILE)
     told = [(who, compared.rates(rows, who)) for who in (name, model.NAME)]
-    sentences = [f"{capital(who)}: {rates}." for who, rates in told if rates]
-    return f"Measured error rates (EER): {' '.join(sentences)} " if sentences else ""
+    sentences = " ".join(f"{capital(who)}: {rates}." for who, rates in told if rates)
+    return say("Measured error rates (EER): {rates}", rates=sentences) + " " if sentences else ""
 
 
 def ready(checked: Checked | None) -> str:
@@ -166,11 +209,11 @@ def ready(checked: Checked | None) -> str:
 
 def build(checked: gr.State, _: Uploads) -> gr.HTML:
     """Lay out the select and the place of the answer; hidden where there is no other model."""
-    labels = [("nobody else", NOBODY)]
+    labels = [(say("nobody else"), NOBODY)]
     labels += [(f"{capital(name)}: {words}", name) for name, words in others().items()]
     with gr.Column(elem_id="second", visible=bool(others())):
         choice = gr.Dropdown(
-            labels, value=NOBODY, label="Ask another model", filterable=False, elem_id="second-choice"
+            labels, value=NOBODY, label=say("Ask another model"), filterable=False, elem_id="second-choice"
         )
         shown = gr.HTML(
             "", html_template='<div aria-live="polite">${value}</div>', apply_default_css=False,

@@ -4,13 +4,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-RUNS = {"chosen": "your choice", "random": "blind draw"}
+from ncdetect.language import number, say
+
+RUNS = ("chosen", "random")
 WIDTH, HEIGHT = 440, 220
 LEFT, RIGHT, TOP, BOTTOM = 34, 10, 10, 30
 WORST_EER = 0.5
 """A coin toss: the end of the scale."""
 FEW_GROUPS = 8
 """With fewer speakers or generators to resample, an interval is told to mean little."""
+
+
+def runs() -> dict[str, str]:
+    """What each training learns from, by its name."""
+    return {"chosen": say("Your choice"), "random": say("Blind draw")}
 
 
 def chart(history: Mapping[str, Sequence[Mapping[str, Any]]], epochs: int) -> str:
@@ -31,7 +38,9 @@ def chart(history: Mapping[str, Sequence[Mapping[str, Any]]], epochs: int) -> st
     for mark in range(round(top / step) + 1):
         y = place(1, mark * step)[1]
         grid.append(f'<path class="nc-grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        grid.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{mark * step:g}</text>')
+        grid.append(
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number(mark * step, "g")}</text>'
+        )
     for epoch in range(1, epochs + 1):
         grid.append(
             f'<text x="{place(epoch, 0)[0]:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{epoch}</text>'
@@ -49,31 +58,37 @@ def chart(history: Mapping[str, Sequence[Mapping[str, Any]]], epochs: int) -> st
                 lines.append(f'<path class="nc-line nc-run-{run} {css}" d="M{path}"/>')
                 x, y = points[-1]
                 lines.append(f'<circle class="nc-dot nc-run-{run} {css}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
+    told = say("Loss by epoch. The table beside says the same.")
     return (
-        f'<svg class="nc-losses" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="Loss by epoch. The table beside says the same.">{"".join(grid)}{"".join(lines)}</svg>'
+        f'<svg class="nc-losses" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{told}">'
+        f"{''.join(grid)}{''.join(lines)}</svg>"
     )
 
 
 def table(history: Mapping[str, Sequence[Mapping[str, Any]]], epochs: int) -> str:
     """Where each training stands: rounds done, loss and error rate of its best on dev clips."""
     lines = []
-    for run, title in RUNS.items():
+    for run, title in runs().items():
         done = history.get(run, ())
         best = min(done, key=lambda epoch: epoch["dev_loss"], default=None)
         cells = (
-            (f"{len(done)} of {epochs}", f"{best['dev_loss']:.2f}", percent(best["dev_eer"]))
+            (
+                say("{n} of {all}", n=len(done), all=epochs),
+                number(best["dev_loss"], ".2f"),
+                percent(best["dev_eer"]),
+            )
             if best
-            else ("waits", "–", "–")
+            else (say("waits"), "–", "–")
         )
         lines.append(
-            f'<tr><th scope="row"><span class="nc-key nc-run-{run}"></span>{title.capitalize()}</th>'
+            f'<tr><th scope="row"><span class="nc-key nc-run-{run}"></span>{title}</th>'
             + "".join(f"<td>{cell}</td>" for cell in cells)
             + "</tr>"
         )
+    heads = (say("Round"), say("Best dev loss"), say("Dev EER then"))
+    columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
     return (
-        '<table class="nc-stand"><thead><tr><th scope="col"></th><th scope="col">Round</th>'
-        '<th scope="col">Best dev loss</th><th scope="col">Dev EER then</th></tr></thead>'
+        f'<table class="nc-stand"><thead><tr><td></td>{columns}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table>"
     )
 
@@ -81,21 +96,23 @@ def table(history: Mapping[str, Sequence[Mapping[str, Any]]], epochs: int) -> st
 def result(found: Mapping[str, Any], verdict: str) -> str:
     """Error rates on the test clips with their intervals, and what they show."""
     lines = []
-    for run, title in RUNS.items():
+    for run, title in runs().items():
         value, low, high = found["eer"][run]
         scale = 100 / max(WORST_EER, high)
         lines.append(
-            f'<div class="nc-eer nc-run-{run}"><span>{title.capitalize()}</span><span class="nc-span" '
+            f'<div class="nc-eer nc-run-{run}"><span>{title}</span><span class="nc-span" '
             f'aria-hidden="true"><i style="left:{low * scale:.1f}%;width:{(high - low) * scale:.1f}%"></i>'
             f'<u style="left:{value * scale:.1f}%"></u></span><b>{percent(value)}</b>'
             f"<small>{interval(low, high)}</small></div>"
         )
-    return (
-        f"<h4>Error rate on {found['reals']} real and {found['fakes']} fake test clips</h4>{''.join(lines)}"
-        f"<p class='nc-lead'>{verdict}</p><p class='nc-note'>The equal error rate: as large a share "
-        "of the reals is misjudged as of the fakes. 50 % is a coin toss. The band is the 95 % interval, over "
-        "other generators and speakers.</p>"
+    title = say(
+        "Error rate on {reals} real and {fakes} fake test clips", reals=found["reals"], fakes=found["fakes"]
     )
+    note = say(
+        "The equal error rate: as large a share of the reals is misjudged as of the fakes. 50 % is a coin "
+        "toss. The band is the 95 % interval, over other generators and speakers."
+    )
+    return f"<h4>{title}</h4>{''.join(lines)}<p class='nc-lead'>{verdict}</p><p class='nc-note'>{note}</p>"
 
 
 def sentence(found: Mapping[str, Any], rule: str, same: bool) -> str:
@@ -107,49 +124,79 @@ def sentence(found: Mapping[str, Any], rule: str, same: bool) -> str:
         same: Whether both trainings had the very same clips.
     """
     value, low, high = found["difference"]
-    points = f"{abs(100 * value):.1f} points"
-    span = f"95 % interval of the difference: {signed(low)} to {signed(high)} points"
+    facts = {"points": number(abs(100 * value), ".1f"), "low": signed(low), "high": signed(high)}
     if same:
-        said = "You kept every clip, so both models learned from the same ones: this is one model twice."
+        said = say("You kept every clip, so both models learned from the same ones: this is one model twice.")
     elif rule == "random":
-        said = f"Both were drawn by chance: the {points} between them are luck ({span})."
+        said = say(
+            "Both were drawn by chance: the {points} points between them are luck (95 % interval of the "
+            "difference: {low} to {high} points).",
+            **facts,
+        )
     elif high < 0:
-        said = f"<b>Here your choice did better:</b> its error rate is {points} lower ({span})."
+        said = say(
+            "<b>Here your choice did better:</b> its error rate is {points} points lower (95 % interval of "
+            "the difference: {low} to {high} points).",
+            **facts,
+        )
     elif low > 0:
-        said = f"<b>Here the blind draw did better:</b> your choice's error rate is {points} higher ({span})."
+        said = say(
+            "<b>Here the blind draw did better:</b> your choice's error rate is {points} points higher "
+            "(95 % interval of the difference: {low} to {high} points).",
+            **facts,
+        )
     elif value == 0:
-        said = f"<b>No difference</b> on these test clips ({span})."
+        said = say(
+            "<b>No difference</b> on these test clips (95 % interval of the difference: {low} to {high} "
+            "points).",
+            low=facts["low"],
+            high=facts["high"],
+        )
+    elif value < 0:
+        said = say(
+            "<b>No clear difference:</b> your choice's error rate is {points} points lower, and these test "
+            "clips cannot tell that from none (95 % interval of the difference: {low} to {high} points).",
+            **facts,
+        )
     else:
-        said = (
-            f"<b>No clear difference:</b> your choice's error rate is {points} "
-            f"{'lower' if value < 0 else 'higher'}, and these test clips cannot tell that from none ({span})."
+        said = say(
+            "<b>No clear difference:</b> your choice's error rate is {points} points higher, and these test "
+            "clips cannot tell that from none (95 % interval of the difference: {low} to {high} points).",
+            **facts,
         )
     if min(found["speakers"], found["generators"]) < FEW_GROUPS and not same:
-        said += (
-            f" The test clips are of only {counted(found['speakers'], 'speaker')} and "
-            f"{counted(found['generators'], 'generator')}, too few for an interval to mean much."
+        said += " " + say(
+            "The test clips are of only {speakers} and {generators}, too few for an interval to mean much.",
+            speakers=speakers(found["speakers"]),
+            generators=generators(found["generators"]),
         )
-    return (
-        f"{said} One training of each proves little: with other initial weights or another draw the order "
-        "may turn. The tab Results compares the rules over several seeds."
+    caution = say(
+        "One training of each proves little: with other initial weights or another draw the order may turn. "
+        "The tab Results compares the rules over several seeds."
     )
+    return f"{said} {caution}"
 
 
-def counted(number: int, noun: str) -> str:
+def speakers(count: int) -> str:
     """`1 speaker`, `3 speakers`."""
-    return f"{number} {noun}" + "s" * (number != 1)
+    return say("1 speaker") if count == 1 else say("{n} speakers", n=count)
+
+
+def generators(count: int) -> str:
+    """`1 generator`, `3 generators`."""
+    return say("1 generator") if count == 1 else say("{n} generators", n=count)
 
 
 def percent(share: float) -> str:
     """`12.3 %`."""
-    return f"{100 * share:.1f} %"
+    return f"{number(100 * share, '.1f')} %"
 
 
 def interval(low: float, high: float) -> str:
     """`95 %: 8.1 to 17.0`."""
-    return f"95 %: {100 * low:.1f} to {100 * high:.1f}"
+    return say("95 %: {low} to {high}", low=number(100 * low, ".1f"), high=number(100 * high, ".1f"))
 
 
 def signed(share: float) -> str:
     """`+1.2` or `-0.3`, in points, with a true minus."""
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return number(100 * share, "+.1f").replace("-", "\N{MINUS SIGN}")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from ncdetect.language import number, say
 from ncdetect.ui import examples, wording
 
 if TYPE_CHECKING:
@@ -32,24 +33,26 @@ def shape(word: str) -> str:
 
 def empty() -> str:
     """What stands where the verdict will be."""
+    items = (
+        say("<b>A verdict in words</b>, how sure it is, and why. Where signs are mixed it says so."),
+        say("<b>Two distances:</b> how far your clip lies from the average real and fake voice."),
+        say("<b>Your clip as a star</b> among the known clips on the map."),
+    )
     return (
-        '<section class="nc-card nc-verdict nc-empty" aria-label="Verdict"><div class="nc-head">'
-        f"<span class='nc-ghosts'>{shape('real')}{shape('fake')}</span>"
-        "<div><h2>Your verdict appears here</h2><p>Upload or record a clip, or pick an example above.</p>"
-        "</div></div>"
-        "<ol><li><b>A verdict in words</b>, how sure it is, and why. Where signs are mixed it says so.</li>"
-        "<li><b>Two distances:</b> how far your clip lies from the average real and fake voice.</li>"
-        "<li><b>Your clip as a star</b> among the known clips on the map.</li></ol></section>"
+        f'<section class="nc-card nc-verdict nc-empty" aria-label="{say("Verdict")}"><div class="nc-head">'
+        f"<span class='nc-ghosts'>{shape('real')}{shape('fake')}</span><div>"
+        f"<h2>{say('Your verdict appears here')}</h2>"
+        f"<p>{say('Upload or record a clip, or pick an example above.')}</p></div></div>"
+        f"<ol>{''.join(f'<li>{item}</li>' for item in items)}</ol></section>"
     )
 
 
 def failure(sentence: str) -> str:
     """A clip that cannot be judged: why, and what to do."""
     return (
-        '<section class="nc-card nc-verdict nc-failed" role="alert" aria-label="Verdict"><div '
-        'class="nc-head">'
-        f"{shape('undecided')}<div><h2>This clip cannot be checked</h2><p>{escape(sentence)}</p></div>"
-        f"</div></section>"
+        f'<section class="nc-card nc-verdict nc-failed" role="alert" aria-label="{say("Verdict")}"><div '
+        f'class="nc-head">{shape("undecided")}<div><h2>{say("This clip cannot be checked")}</h2>'
+        f"<p>{escape(sentence)}</p></div></div></section>"
     )
 
 
@@ -59,8 +62,8 @@ def card(
     """The card: verdict, confidence, reason, warnings, distances, the two readings."""
     word = verdict.verdict
     return (
-        f'<section class="nc-card nc-verdict nc-{word}" aria-label="Verdict" data-verdict="{word}">'
-        f'<div class="nc-head">{shape(word)}<div><h2>{wording.HEADLINES[word]}</h2>'
+        f'<section class="nc-card nc-verdict nc-{word}" aria-label="{say("Verdict")}" data-verdict="{word}">'
+        f'<div class="nc-head">{shape(word)}<div><h2>{wording.headline(word)}</h2>'
         f'<p class="nc-confidence">{_confidence(verdict)}</p></div></div>'
         f"{_gauge(verdict)}"
         f'<p class="nc-reason">{escape(verdict.reason)}</p>'
@@ -73,25 +76,29 @@ def card(
 def spoken(verdict: "Verdict") -> str:
     """The verdict in one breath, for screen readers."""
     sure = wording.confidence(verdict)
-    return f"{wording.HEADLINES[verdict.verdict]}. {sure.percent} per cent {sure.leans}. {verdict.reason}"
+    share = say("{percent} per cent {leans}", percent=sure.percent, leans=sure.said)
+    return f"{wording.headline(verdict.verdict)}. {share}. {verdict.reason}"
 
 
 def _confidence(verdict: "Verdict") -> str:
     sure = wording.confidence(verdict)
     if verdict.verdict == "undecided":
-        return f"The classifier alone says <b>{sure.percent} %</b> {sure.leans}, but that does not settle it."
+        return say(
+            "The classifier alone says <b>{percent} %</b> {leans}, but that does not settle it.",
+            percent=sure.percent,
+            leans=sure.said,
+        )
     return f"<b>{sure.percent} %</b> · {sure.words}"
 
 
 def _gauge(verdict: "Verdict") -> str:
     share = wording.percent(verdict.probability)
+    told = say("{percent} per cent fake, if real and fake were equally likely", percent=share)
     return (
-        f'<div class="nc-gauge" role="img" aria-label="{share} per cent fake, if real and fake were '
-        f'equally likely">'
+        f'<div class="nc-gauge" role="img" aria-label="{told}">'
         f'<div class="nc-track"><i style="left:{share}%"></i></div>'
-        "<div class='nc-ends'><span>real</span><span>if real and fake were equally likely</span>"
-        "<span>fake</span></div>"
-        "</div>"
+        f"<div class='nc-ends'><span>{say('real')}</span>"
+        f"<span>{say('if real and fake were equally likely')}</span><span>{say('fake')}</span></div></div>"
     )
 
 
@@ -99,13 +106,16 @@ def _truth(verdict: "Verdict", example: examples.Example | None) -> str:
     if example is None:
         return ""
     if example.fake_span:
-        words = f"The computer speaks from {wording.time_span(*example.fake_span)}: see the timeline."
+        span = wording.time_span(*example.fake_span)
+        words = say("The computer speaks from {span}: see the timeline.", span=span)
     elif verdict.verdict == "undecided":
-        words = "The model abstained."
+        words = say("The model abstained.")
+    elif verdict.verdict == example.label:
+        words = say("The model is right.")
     else:
-        words = "The model is right." if verdict.verdict == example.label else "The model is wrong here."
+        words = say("The model is wrong here.")
     return (
-        f'<div class="nc-truth" data-truth="{example.label}"><b>The truth:</b> '
+        f'<div class="nc-truth" data-truth="{example.label}"><b>{say("The truth:")}</b> '
         f"{escape(examples.truth(example))}. "
         f"<b>{words}</b> <span>{escape(examples.trained(example))}</span></div>"
     )
@@ -115,45 +125,53 @@ def _warnings(verdict: "Verdict") -> str:
     if not verdict.warnings:
         return ""
     items = "".join(f"<li>{escape(warning.sentence)}</li>" for warning in verdict.warnings)
-    return f'<ul class="nc-warnings" aria-label="Quality warnings">{items}</ul>'
+    return f'<ul class="nc-warnings" aria-label="{say("Quality warnings")}">{items}</ul>'
 
 
 def _distances(verdict: "Verdict", bands: dict[str, Band]) -> str:
     values = {"real": verdict.distance_real, "fake": verdict.distance_fake}
     ranks = {"real": verdict.percentile_real, "fake": verdict.percentile_fake}
+    names = {"real": say("to the average real voice"), "fake": say("to the average fake voice")}
     full = 1.05 * max(*values.values(), *(band.high for band in bands.values()), 1e-9)
-    rows = ""
+    mark, rows = f" <b>{say('nearer')}</b>", ""
     for label, value in values.items():
         band, nearest = bands[label], verdict.nearest_mean == label
         low, high = 100 * band.low / full, 100 * band.high / full
         rows += (
-            f'<div class="nc-distance nc-{label}"><div class="nc-label">{shape(label)}<span>to the average '
-            f"{label} "
-            f"voice{' <b>nearer</b>' if nearest else ''}</span><output>{value:.2f}</output></div>"
+            f'<div class="nc-distance nc-{label}"><div class="nc-label">{shape(label)}<span>{names[label]}'
+            f"{mark if nearest else ''}</span>"
+            f"<output>{number(value, '.2f')}</output></div>"
             f'<div class="nc-bar"><u style="left:{low:.1f}%;width:{high - low:.1f}%"></u>'
             f'<i style="width:{100 * value / full:.1f}%"></i></div>'
             f"<small>{wording.rank(ranks[label], label, band.known)}</small></div>"
         )
+    note = say(
+        "One scale for both bars. The outlined stretch is where nine in ten known clips of that kind lie."
+    )
     return (
-        f'<div class="nc-distances"><h3>How far from the average voices</h3>{rows}'
-        '<p class="nc-note">One scale for both bars. The outlined stretch is where nine in ten known clips '
-        "of that "
-        "kind lie.</p></div>"
+        f'<div class="nc-distances"><h3>{say("How far from the average voices")}</h3>{rows}'
+        f'<p class="nc-note">{note}</p></div>'
     )
 
 
 def _witnesses(verdict: "Verdict", agreement: object) -> str:
-    called = wording.confidence(verdict).leans
-    says = "agree" if verdict.agreement else "disagree"
-    chips = "".join(
-        f'<span class="nc-chip nc-{word}">{shape(word)}{name}: <b>{word}</b></span>'
-        for name, word in (("Nearest average", verdict.nearest_mean), ("Classifier", called))
+    readings = (
+        (say("Nearest average"), verdict.nearest_mean),
+        (say("Classifier"), wording.confidence(verdict).leans),
     )
+    chips = "".join(
+        f'<span class="nc-chip nc-{word}">{shape(word)}{name}: <b>{wording.word(word)}</b></span>'
+        for name, word in readings
+    )
+    if verdict.agreement:
+        title, chip, style = say("Two readings agree"), say("they agree"), "nc-agree"
+    else:
+        title, chip, style = say("Two readings disagree"), say("they disagree"), "nc-disagree"
+    note = say("They are two readings of one embedding, not two independent witnesses.")
     return (
-        f'<div class="nc-witnesses"><h3>Two readings {says}</h3><div class="nc-chips">{chips}'
-        f'<span class="nc-chip nc-{says}">{"=" if verdict.agreement else "≠"} they {says}</span></div>'
-        '<p class="nc-note">They are two readings of one embedding, not two independent witnesses. '
-        f"{escape(wording.agreement_sentence(agreement))}</p></div>"
+        f'<div class="nc-witnesses"><h3>{title}</h3><div class="nc-chips">{chips}'
+        f'<span class="nc-chip {style}">{"=" if verdict.agreement else "≠"} {chip}</span></div>'
+        f'<p class="nc-note">{note} {escape(wording.agreement_sentence(agreement))}</p></div>'
     )
 
 
@@ -177,20 +195,23 @@ def timeline(verdict: "Verdict", example: examples.Example | None = None) -> str
     )
     judged = [window for window in verdict.windows if window.probability is not None]
     fakes = sum(window.probability > 0.5 for window in judged)
-    left_out = len(verdict.windows) - len(judged)
-    summary = f"{fakes} of {len(judged)} stretches lean fake" + (
-        f"; {left_out} with hardly any sound were not judged" if left_out else ""
-    )
+    summary = say("{fakes} of {judged} stretches lean fake", fakes=fakes, judged=len(judged))
+    if left_out := len(verdict.windows) - len(judged):
+        summary += say("; {left_out} with hardly any sound were not judged", left_out=left_out)
     span = example.fake_span if example else None
     mark = ""
     if span:
         left, width = 100 * span[0] / length, 100 * (span[1] - span[0]) / length
-        mark = f'<div class="nc-mark"><span style="left:{left:.2f}%;width:{width:.2f}%">computer</span></div>'
+        mark = (
+            f'<div class="nc-mark"><span style="left:{left:.2f}%;width:{width:.2f}%">{say("computer")}'
+            "</span></div>"
+        )
+    note = say("Each bar is a stretch of 3 seconds; the higher, the more it sounds fake.")
     return (
-        '<section class="nc-card nc-timeline"><h3>How it sounds over time</h3>'
-        f'<p class="nc-note">{summary}. Each bar is a stretch of 3 seconds; the higher, the more it sounds '
-        f"fake.</p>"
-        f'<div class="nc-strip" role="img" aria-label="Timeline: {summary}">{bars}<hr></div>{mark}'
+        f'<section class="nc-card nc-timeline"><h3>{say("How it sounds over time")}</h3>'
+        f'<p class="nc-note">{summary}. {note}</p>'
+        f'<div class="nc-strip" role="img" aria-label="{say("Timeline: {summary}", summary=summary)}">{bars}'
+        f"<hr></div>{mark}"
         f'<div class="nc-ends"><span>0:00</span><span>{wording.clock(length / 2)}</span>'
         f"<span>{wording.clock(length)}</span></div></section>"
     )
@@ -199,22 +220,26 @@ def timeline(verdict: "Verdict", example: examples.Example | None = None) -> str
 def _bar(window: "Window", width: float) -> str:
     span = wording.time_span(window.start_s, window.end_s)
     if window.probability is None:
-        title = f"{span}: too little sound"
+        title = say("{span}: too little sound", span=span)
         return f'<div class="nc-window nc-unjudged" style="width:{width:.3f}%" title="{title}"></div>'
     share = wording.percent(window.probability)
     word = "fake" if window.probability > 0.5 else "real"
+    title = say("{span}: {share} % fake", span=span, share=share)
     return (
-        f'<div class="nc-window nc-{word}" style="width:{width:.3f}%" title="{span}: {share} % fake">'
+        f'<div class="nc-window nc-{word}" style="width:{width:.3f}%" title="{title}">'
         f'<i style="height:{share}%"></i></div>'
     )
 
 
 def _neighbours(verdict: "Verdict", example: examples.Example | None) -> str:
     rows = "".join(_neighbour(neighbour, example) for neighbour in verdict.neighbours)
+    heads = (say("It is"), say("What it is"), say("Collection"), say("Distance"))
+    columns = "".join(f"<th scope='col'>{head}</th>" for head in heads)
+    title = say("The known clips it resembles most")
     return (
-        '<section class="nc-card nc-neighbours"><h3>The known clips it resembles most</h3><table><thead><tr>'
-        "<th scope='col'>It is</th><th scope='col'>What it is</th><th scope='col'>Collection</th>"
-        f"<th scope='col'>Distance</th></tr></thead><tbody>{rows}</tbody></table></section>"
+        f'<section class="nc-card nc-neighbours"><h3>{title}</h3><div class="nc-scroll" tabindex="0" '
+        f'role="region" aria-label="{title}"><table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody>'
+        "</table></div></section>"
     )
 
 
@@ -222,17 +247,19 @@ def _neighbour(neighbour: "Neighbour", example: examples.Example | None) -> str:
     known = examples.examples().get(neighbour.path) if neighbour.corpus == "examples" else None
     what = wording.what_it_is(neighbour.label, neighbour.generator, neighbour.kind, neighbour.language)
     if known:
-        what = known.title + (" (this very clip)" if example and example.path == known.path else "")
+        what = known.said
+        if example and example.path == known.path:
+            what = say("{title} (this very clip)", title=what)
     play = (
-        f' <button type="button" class="nc-mini" data-play="{escape(known.path)}" aria-label="Play '
-        f'{escape(known.title)}">'
-        "play</button>"
+        f' <button type="button" class="nc-mini" data-play="{escape(known.path)}" '
+        f'aria-label="{escape(say("Play {title}", title=known.said))}">{say("play")}</button>'
         if known
         else ""
     )
+    corpus = say("examples") if known else neighbour.corpus
     return (
-        f"<tr><td><span class='nc-who "
-        f"nc-{neighbour.label}'>{shape(neighbour.label)}{neighbour.label}</span></td>"
-        f"<td>{escape(what)}{play}</td><td>{escape(neighbour.corpus)}</td>"
-        f"<td>{neighbour.distance:.2f}</td></tr>"
+        f"<tr><td><span class='nc-who nc-{neighbour.label}'>{shape(neighbour.label)}"
+        f"{wording.word(neighbour.label)}</span></td>"
+        f"<td>{escape(what)}{play}</td><td>{escape(corpus)}</td>"
+        f"<td>{number(neighbour.distance, '.2f')}</td></tr>"
     )

@@ -30,6 +30,8 @@
       mark(number, false);
     };
 
+    document.addEventListener("nc-hush", stop);
+
     const play = (number) => {
       const again = playing && playing.number === number;
       stop();
@@ -44,7 +46,7 @@
       source.loop = true;
       source.connect(context.destination);
       source.onended = stop;
-      document.querySelector("#clip button[aria-label=Pause]")?.click();
+      nc.hush();
       source.start();
       source.stop(context.currentTime + ROUNDS * length);
       const line = body.querySelector(`.nc-why-mark[data-region="${number}"] i`);

@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from ncdetect.language import number, say
 from ncdetect.ui import model, why_picture, wording
 from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
@@ -23,34 +24,58 @@ log = logging.getLogger(__name__)
 
 LEAST_POINTS = 3
 """Per cent; less is no difference to anybody."""
-SOUNDED = {"real": "sounded real", "fake": "sounded synthetic"}
-
-GONE = "The clip was removed here already. Bring it once more, and ask again."
-FAILED = "This could not be worked out. Something is wrong here, not with your clip."
-FLAT = (
-    "<b>Nothing stands out.</b> Whichever moment is covered, the score stays much the same: the model's "
-    "impression comes from the clip as a whole."
-)
-CHECKING = "Checking on this clip whether these moments matter more than others …"
-HEAD = (
-    '<div class="nc-why-head"><h3>Why: the moments that moved the score</h3><div class="nc-legend"><span>'
-    f"{shape('fake')}above the line: towards fake</span><span>{shape('real')}below: towards real</span>"
-    "</div></div><p>Colour shows which moments moved the score more than the others. Time runs to the right, "
-    "pitch upwards."
-)
-LIMITS = (
-    "How it is found: one stretch of 0.4 s after the other is covered with noise that resembles the clip, "
-    "and the model judges again. Noise is strange to it as well, so each moment is compared with the average "
-    "one. It shows what moved this model, not what was manipulated: a real voice may sound synthetic for its "
-    "room or its line, and a changed second may leave the model cold."
-)
-ASK = (
-    '<section class="nc-card nc-why nc-why-ask" aria-label="Why"><div><h3>Why?</h3><p class="nc-note">See '
-    "and hear which moments of this clip moved the score. The model listens again with one stretch after the "
-    'other covered: that takes some seconds.</p></div><button type="button" class="nc-button" data-ask>Show '
-    "why</button></section>"
-)
 NOTHING: dict[str, Any] = {"key": "", "state": "ready", "html": ""}
+
+
+def sounded(word: str) -> str:
+    """What a moment sounded like."""
+    return say("sounded real") if word == "real" else say("sounded synthetic")
+
+
+def gone() -> str:
+    """Where the clip was removed meanwhile."""
+    return say("The clip was removed here already. Bring it once more, and ask again.")
+
+
+def failed() -> str:
+    """Where the fault is ours."""
+    return say("This could not be worked out. Something is wrong here, not with your clip.")
+
+
+def head(part: "Part") -> str:
+    """The heading of the explanation, and how it is read."""
+    how = say(
+        "Colour shows which moments moved the score more than the others. Time runs to the right, pitch "
+        "upwards."
+    )
+    return (
+        f'<div class="nc-why-head"><h3>{say("Why: the moments that moved the score")}</h3>'
+        f'<div class="nc-legend"><span>{shape("fake")}{say("above the line: towards fake")}</span>'
+        f"<span>{shape('real')}{say('below: towards real')}</span></div></div><p>{how}{_which(part)}</p>"
+    )
+
+
+def limits() -> str:
+    """How it is found, and what it does not show."""
+    return say(
+        "How it is found: one stretch of 0.4 s after the other is covered with noise that resembles the "
+        "clip, and the model judges again. Noise is strange to it as well, so each moment is compared with "
+        "the average one. It shows what moved this model, not what was manipulated: a real voice may sound "
+        "synthetic for its room or its line, and a changed second may leave the model cold."
+    )
+
+
+def offer() -> str:
+    """The slim card that offers the explanation."""
+    note = say(
+        "See and hear which moments of this clip moved the score. The model listens again with one stretch "
+        "after the other covered: that takes some seconds."
+    )
+    return (
+        f'<section class="nc-card nc-why nc-why-ask nc-ask" aria-label="{say("Why?")}"><div>'
+        f'<h3>{say("Why?")}</h3><p class="nc-note">{note}</p></div>'
+        f'<button type="button" class="nc-button" data-ask>{say("Show why")}</button></section>'
+    )
 
 
 def ready(checked: Checked | None) -> dict[str, Any]:
@@ -62,14 +87,15 @@ def ready(checked: Checked | None) -> dict[str, Any]:
     part = part_of(checked.verdict)
     buttons = "<i></i>" * most_regions(part.end_s - part.start_s)
     # As large as what comes, so that nothing moves when it is there.
+    listening = say("Listening again, with one stretch after the other covered …")
     waiting = (
-        '<section class="nc-card nc-why nc-why-ghost" aria-label="Why" aria-busy="true" tabindex="-1" hidden>'
-        f'{HEAD}{_which(part)}</p><div class="nc-why-stage"><div class="nc-why-picture"></div>'
-        f'<div class="nc-why-curve"></div></div>{_ends(part)}<div class="nc-why-regions">{buttons}'
-        '</div><p class="nc-why-check" role="status">Listening again, with one stretch after the other '
-        f'covered …</p><p class="nc-note">{LIMITS}</p></section>'
+        f'<section class="nc-card nc-why nc-why-ghost" aria-label="{say("Why?")}" aria-busy="true" '
+        f'tabindex="-1" hidden>{head(part)}<div class="nc-why-stage"><div class="nc-why-picture"></div>'
+        f'<div class="nc-why-curve"></div></div>{_ends(part)}<div class="nc-why-regions">{buttons}</div>'
+        f'<p class="nc-why-check" role="status">{listening}</p>'
+        f'<p class="nc-note">{limits()}</p></section>'
     )
-    return NOTHING | {"key": checked.key, "html": ASK + waiting}
+    return NOTHING | {"key": checked.key, "html": offer() + waiting}
 
 
 def explain(checked: Checked | None) -> Iterator[dict[str, Any]]:
@@ -81,7 +107,7 @@ def explain(checked: Checked | None) -> Iterator[dict[str, Any]]:
     answer = {
         "key": checked.key,
         "state": "shown",
-        "html": failure(GONE),
+        "html": failure(gone()),
         "check": "",
         "clear": True,
         "sounds": [],
@@ -105,13 +131,13 @@ def explain(checked: Checked | None) -> Iterator[dict[str, Any]]:
         yield answer | {"html": failure(str(error))}
     except Exception:
         log.exception("a verdict could not be explained")
-        yield answer | {"html": failure(FAILED)}
+        yield answer | {"html": failure(failed())}
 
 
 def failure(sentence: str) -> str:
     """A sentence in the place of the explanation."""
     return (
-        '<section class="nc-card nc-why" aria-label="Why" tabindex="-1"><h3>Why?</h3>'
+        f'<section class="nc-card nc-why" aria-label="{say("Why?")}" tabindex="-1"><h3>{say("Why?")}</h3>'
         f'<p role="alert">{escape(sentence)}</p></section>'
     )
 
@@ -124,32 +150,42 @@ def card(moments: "Moments", levels: NDArray[np.floating]) -> str:
         levels: Spectrogram of the same stretch, see `why_picture`.
     """
     word, part, values = moments.part.towards.word, moments.part, steps(moments)
-    named = ", ".join(span_of(region, part) for region in moments.regions) or "nowhere in particular"
-    told = f"What each moment does to the score. Most towards {word}: {named}"
+    named = ", ".join(span_of(region, part) for region in moments.regions) or say("nowhere in particular")
+    if word == "fake":
+        told = say("What each moment does to the score. Most towards fake: {named}", named=named)
+        group = say("Moments that speak most for fake: press to hear")
+    else:
+        told = say("What each moment does to the score. Most towards real: {named}", named=named)
+        group = say("Moments that speak most for real: press to hear")
     marks = "".join(
-        f'<div class="nc-why-mark" data-region="{number}" style="{_place(region, moments)}">'
-        f"<b>{number + 1}</b><i></i></div>"
-        for number, region in enumerate(moments.regions)
+        f'<div class="nc-why-mark" data-region="{place}" style="{_place(region, moments)}">'
+        f"<b>{place + 1}</b><i></i></div>"
+        for place, region in enumerate(moments.regions)
     )
     buttons = "".join(
-        f'<button type="button" class="nc-why-play nc-{word}" data-region="{number}" aria-pressed="false">'
-        f'<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg><b>{number + 1}</b>'
-        f"<span>{span_of(region, part)}: {SOUNDED[word]}</span></button>"
-        for number, region in enumerate(moments.regions)
+        f'<button type="button" class="nc-why-play nc-{word}" data-region="{place}" aria-pressed="false">'
+        f'<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg><b>{place + 1}</b>'
+        f"<span>{span_of(region, part)}: {sounded(word)}</span></button>"
+        for place, region in enumerate(moments.regions)
     )
-    return (
-        f'<section class="nc-card nc-why nc-{word}" aria-label="Why" tabindex="-1">{HEAD}{_which(part)}</p>'
-        f'<div class="nc-why-stage"><div class="nc-why-picture"><img src="{why_picture.spectrogram(levels)}" '
-        'alt="Spectrogram: time runs to the right, pitch upwards">'
-        f"{why_picture.veil(values)}</div>{why_picture.curve(values, told)}{marks}</div>"
-        + _ends(part)
-        + (
-            f'<div class="nc-why-regions" role="group" aria-label="Moments that speak most for {word}: '
-            f'press to hear">{buttons}</div><p class="nc-why-check" aria-live="polite">{CHECKING}</p>'
-            if moments.regions
-            else f'<p class="nc-why-check">{FLAT}</p>'
+    if moments.regions:
+        checking = say("Checking on this clip whether these moments matter more than others …")
+        below = (
+            f'<div class="nc-why-regions" role="group" aria-label="{group}">{buttons}</div>'
+            f'<p class="nc-why-check" aria-live="polite">{checking}</p>'
         )
-        + f'<p class="nc-note">{LIMITS}</p></section>'
+    else:
+        flat = say(
+            "<b>Nothing stands out.</b> Whichever moment is covered, the score stays much the same: the "
+            "model's impression comes from the clip as a whole."
+        )
+        below = f'<p class="nc-why-check">{flat}</p>'
+    picture = say("Spectrogram: time runs to the right, pitch upwards")
+    return (
+        f'<section class="nc-card nc-why nc-{word}" aria-label="{say("Why?")}" tabindex="-1">{head(part)}'
+        f'<div class="nc-why-stage"><div class="nc-why-picture"><img src="{why_picture.spectrogram(levels)}" '
+        f'alt="{picture}">{why_picture.veil(values)}</div>{why_picture.curve(values, told)}{marks}</div>'
+        f'{_ends(part)}{below}<p class="nc-note">{limits()}</p></section>'
     )
 
 
@@ -170,18 +206,33 @@ def outcome(moments: "Moments", test: "Deletion", probability: Any) -> tuple[str
 
     before, named, others = says(0), says(test.named), says(test.random_mean)
     clear = test.advantage > test.random_sd and others - named >= LEAST_POINTS
-    many = len(moments.regions) > 1
-    these = "these moments" if many else "this moment"
-    end = (
-        f"So {these} matter{'' if many else 's'} more than the rest."
-        if clear
-        else f"So {these} hardly matter{'' if many else 's'} more than others: nothing stands out, and the "
-        f"model's impression comes from the {'clip' if moments.part.whole else 'stretch'} as a whole."
-    )
-    return (
-        f"<b>Checked on this clip:</b> with {these} covered, the model says {named} % {word} instead of "
-        f"{before} %; with as much covered elsewhere, {others} %. {end}"
-    ), clear
+    facts = {"named": named, "before": before, "others": others, "word": wording.word(word)}
+    whole = say("the clip as a whole") if moments.part.whole else say("the stretch as a whole")
+    if len(moments.regions) > 1:
+        found = say(
+            "<b>Checked on this clip:</b> with these moments covered, the model says {named} % {word} "
+            "instead of {before} %; with as much covered elsewhere, {others} %.",
+            **facts,
+        )
+        matter = say("So these moments matter more than the rest.")
+        hardly = say(
+            "So these moments hardly matter more than others: nothing stands out, and the model's impression "
+            "comes from {whole}.",
+            whole=whole,
+        )
+    else:
+        found = say(
+            "<b>Checked on this clip:</b> with this moment covered, the model says {named} % {word} "
+            "instead of {before} %; with as much covered elsewhere, {others} %.",
+            **facts,
+        )
+        matter = say("So this moment matters more than the rest.")
+        hardly = say(
+            "So this moment hardly matters more than others: nothing stands out, and the model's impression "
+            "comes from {whole}.",
+            whole=whole,
+        )
+    return f"{found} {matter if clear else hardly}", clear
 
 
 def sounds(moments: "Moments", fade: int = 80) -> list[str]:
@@ -222,22 +273,32 @@ def _ends(part: "Part") -> str:
 def _which(part: "Part") -> str:
     if part.whole:
         return ""
-    return (
-        f" Explained are {wording.time_span(part.start_s, part.end_s)}, the part of the clip that speaks "
-        f"most for {part.towards.word}; all numbers here are about this part alone."
+    span = wording.time_span(part.start_s, part.end_s)
+    if part.towards.word == "fake":
+        return " " + say(
+            "Explained are {span}, the part of the clip that speaks most for fake; all numbers here are "
+            "about this part alone.",
+            span=span,
+        )
+    return " " + say(
+        "Explained are {span}, the part of the clip that speaks most for real; all numbers here are about "
+        "this part alone.",
+        span=span,
     )
 
 
 def span_of(region: tuple[float, float], part: "Part") -> str:
     """`1.2 to 1.6 s`, in seconds of the clip."""
     start, end = (moment(part.start_s + seconds) for seconds in region)
-    return f"{start.removesuffix(' s')} to {end}"
+    return say("{start} to {end}", start=start.removesuffix(" s"), end=end)
 
 
 def moment(seconds: float) -> str:
     """`1.2 s`, from a minute on `1:05.2`."""
     tenths = round(10 * seconds)
-    return f"{tenths / 10:.1f} s" if tenths < 600 else f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+    if tenths < 600:
+        return f"{number(tenths / 10, '.1f')} s"
+    return f"{tenths // 600}:{number(tenths % 600 / 10, '04.1f')}"
 
 
 def build(checked: gr.State, _: Uploads) -> gr.HTML:

@@ -11,7 +11,7 @@ from banks import make_bank
 from ncdetect import audio, plots
 from ncdetect.corpora import Clip, Manifest
 from ncdetect.labels import Label
-from ncdetect.ui import check, examples, lab, lab_corpora, model
+from ncdetect.ui import check, examples, lab, lab_corpora
 from tests.browser.serving import VERDICTS, launch_browser, serving
 
 SERVER_ROUNDS, PAGE_ROUNDS = 15, 5
@@ -63,7 +63,7 @@ def clip_of(seconds: int) -> np.ndarray:
 def test_server_part(tmp_path, seconds, goal):
     file = tmp_path / "clip.wav"
     soundfile.write(file, clip_of(seconds), audio.SAMPLE_RATE)
-    model.warm_up()
+    check.warm_up()
     check.show(file)
     times = []
     for _ in range(SERVER_ROUNDS):

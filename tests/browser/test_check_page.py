@@ -37,7 +37,7 @@ def test_an_uploaded_clip_gets_a_verdict_and_a_star(open_page, clips, kind):
     page.get_by_text("Your verdict appears here").wait_for()
     upload(page, clips[kind])
     found = model.predictor().check(clips[kind])
-    assert verdict_of(page) == wording.HEADLINES[found.verdict]
+    assert verdict_of(page) == wording.headline(found.verdict)
     assert found.reason in page.locator("#verdict").inner_text()
     assert f"{found.distance_real:.2f}" in page.locator("#verdict").inner_text()
     assert star_of(page) == pytest.approx(found.maps["tsne"], abs=1e-3)
@@ -59,7 +59,7 @@ def test_an_example_gets_its_verdict_and_then_its_truth(open_page):
     card.focus()
     page.keyboard.press("Enter")
     found = model.predictor().check(clip.file)
-    assert verdict_of(page) == wording.HEADLINES[found.verdict]
+    assert verdict_of(page) == wording.headline(found.verdict)
     assert "The truth:" in page.locator("#verdict").inner_text()
     card.get_by_text("truth: fake").wait_for()
     assert star_of(page) == pytest.approx(found.maps["tsne"], abs=1e-3)
@@ -69,6 +69,25 @@ def test_an_example_gets_its_verdict_and_then_its_truth(open_page):
     page.locator(f'[data-clip="{other.path}"]').click()
     page.locator("#verdict").get_by_text(other.title).wait_for()
     assert page.locator(".nc-example.nc-picked").get_attribute("data-clip") == other.path
+
+
+def test_an_example_sounds_at_once_and_one_thing_at_a_time(open_page):
+    page = open_page()
+    page.evaluate(
+        """() => {
+          window.sounding = new Set();
+          const { play, pause } = HTMLMediaElement.prototype;
+          HTMLMediaElement.prototype.play = function () { sounding.add(this); return play.call(this); };
+          HTMLMediaElement.prototype.pause = function () { sounding.delete(this); return pause.call(this); };
+        }"""
+    )
+    page.locator(".nc-example").first.click()
+    page.wait_for_function("sounding.size === 1")
+    page.locator(".nc-truth").wait_for()
+    page.locator("#clip .play-pause-button").click()
+    page.wait_for_function("![...sounding].some((player) => player.src.includes('examples'))")
+    page.locator(".nc-example").nth(1).click()
+    page.wait_for_function("[...sounding].filter((player) => player.src.includes('examples')).length === 1")
 
 
 def test_the_map_has_three_views_and_the_star_follows(open_page):
@@ -163,6 +182,10 @@ def test_nothing_is_cut_off(open_page, width, scheme):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     # On a phone the verdict has come into sight by itself.
     page.wait_for_function("document.querySelector('#verdict h2').getBoundingClientRect().top < innerHeight")
+    # A click while the page still glides would meet something else.
+    page.wait_for_function(
+        "new Promise((say) => { const y = scrollY; setTimeout(() => say(y === scrollY), 400) })"
+    )
     page.get_by_role("tab", name="Sampling lab").click()
     page.locator(".nc-lab[data-drawn]").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from ncdetect import findings
-from ncdetect.ui import model, page, results
+from ncdetect.ui import document, model, page, results
 from ncdetect.ui.private import Uploads
 from tests.browser.serving import Server
 
@@ -66,7 +66,7 @@ def server(tmp_path_factory):
     patch.setattr(results, "FOLDER", folder)
     patch.setattr(model, "facts", lambda: {"history": history(), "best_epoch": 5})
     gr.set_static_paths([page.plotly_script()])
-    with gr.Blocks(title=page.TITLE, analytics_enabled=False) as demo:
+    with gr.Blocks(title=document.title(), analytics_enabled=False) as demo:
         gr.HTML("<h1>Is this voice real?</h1>")
         results.build(Uploads(folder))
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **page.launch_options())
@@ -103,7 +103,7 @@ def test_tables_have_headings_and_the_papers_numbers(open_page):
         "10 % of the clips",
         "25 % of the clips",
     ]
-    for number in results.TITLES:
+    for number in results.NUMBERS:
         paper = opened.locator(f"[data-experiment='{number}'] table", has_text="The paper's own numbers")
         assert paper.count() == 1
     assert "In-the-Wild" in opened.locator("[data-experiment='1']").inner_text()
@@ -140,16 +140,3 @@ def test_folds_open_by_keyboard_and_the_table_downloads(open_page, server):
         opened.get_by_role("link", name="Download experiment-4.csv").click()
     assert download.value.suggested_filename == "experiment-4.csv"
     assert os.stat(download.value.path()).st_size == os.stat(server.temporary / "experiment-4.csv").st_size
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_is_cut_off_and_collapse_is_drawn(open_page, width, scheme):
-    opened = open_page(width, scheme)
-    opened.locator(f".nc-collapse[data-drawn={'wide' if width == 1280 else 'narrow'}]").wait_for()
-    assert opened.locator(".nc-collapse .subplot.xy").count() == 1
-    assert opened.evaluate("document.querySelector('.nc-collapse').data.length") == 8  # without NC2
-    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert "the classes gathered" in opened.locator("#collapse").inner_text()
-    colours = opened.evaluate("document.querySelector('.nc-collapse').data.map(trace => trace.line.color)")
-    assert (colours[1] == "#ffffff") == (scheme == "dark")

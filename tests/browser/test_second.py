@@ -19,7 +19,7 @@ def ask(page, name=OTHER):
 
 
 def heading(found) -> str:
-    return f"Tiny: {wording.HEADLINES[found.verdict]}"
+    return f"Tiny: {wording.headline(found.verdict)}"
 
 
 def test_another_model_judges_the_same_clip(open_page, server, clips):
@@ -38,7 +38,7 @@ def test_another_model_judges_the_same_clip(open_page, server, clips):
     assert f"{wording.confidence(found).percent} %" in text
     # Asking leaves no copy of the clip, and the page's own verdict alone.
     assert server.clips() == before and len(before) == 1
-    assert page.locator("#verdict h2").inner_text() == wording.HEADLINES[own.verdict]
+    assert page.locator("#verdict h2").inner_text() == wording.headline(own.verdict)
 
 
 def test_whoever_is_asked_judges_the_next_clip_as_well(open_page):
@@ -62,12 +62,12 @@ def test_nobody_is_asked_at_first(open_page):
     clip = next(iter(examples.examples().values()))
     page.locator(f'[data-clip="{clip.path}"]').first.click()
     verdict_of(page)
-    assert page.locator("#second-answer").inner_text() == ""
+    assert page.locator("#second-answer").inner_text().strip() == ""
     ask(page)
-    page.locator(".nc-second").wait_for()
+    page.locator("section.nc-second").wait_for()
     page.get_by_label("Ask another model").focus()
     page.get_by_role("option", name=re.compile("nobody else")).click()
-    page.locator(".nc-second").wait_for(state="detached")
+    page.locator("section.nc-second").wait_for(state="detached")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -76,7 +76,7 @@ def test_nothing_is_cut_off_on_a_phone(open_page, scheme):
     page.locator(f'[data-clip="{example("headline").path}"]').click()
     verdict_of(page)
     ask(page)
-    answer = page.locator(".nc-second")
+    answer = page.locator("section.nc-second")
     answer.wait_for()
     box = answer.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390

@@ -63,7 +63,7 @@ def test_an_upload_is_explained_and_its_moments_are_heard(open_page, server, sho
     shown(page)
     assert page.evaluate("document.activeElement.matches('#why section')")
     found = found_in(short)
-    sounded = why.SOUNDED[found.part.towards.word]
+    sounded = why.sounded(found.part.towards.word)
     assert names(page) == [f"{why.span_of(region, found.part)}: {sounded}" for region in found.regions]
 
     page.locator(".nc-why-play").first.focus()
