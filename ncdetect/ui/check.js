@@ -3,6 +3,7 @@
   const nc = window.ncdetect;
   // An example sounds at once; Gradio's player would start by itself only when it is new.
   const voice = new Audio();
+  let until = Infinity;
   let player = null, told = null;
 
   // Whoever is about to play something asks for silence first.
@@ -23,6 +24,7 @@
       document.querySelectorAll(".nc-example.nc-picked").forEach((old) => old.classList.remove("nc-picked"));
       card.classList.add("nc-picked");
       nc.hush();
+      until = Infinity;
       voice.src = card.dataset.url;
       voice.play().catch(() => {});
       pick({ clip: card.dataset.clip });
@@ -80,8 +82,23 @@
     player.play().catch(() => { told.textContent = nc.say("{title}: press play.", clip); });
   };
 
+  // The stretch that a bar of the timeline stands for; what no browser plays, such as AMR, is said.
+  voice.addEventListener("timeupdate", () => { if (voice.currentTime >= until) voice.pause(); });
+  const hear = async (part) => {
+    const card = part.closest(".nc-timeline"), told = card.querySelector(".nc-unheard");
+    if (!card.dataset.sound) return;
+    nc.hush();
+    voice.src = card.dataset.sound;
+    voice.currentTime = Number(part.dataset.from);
+    until = Number(part.dataset.to);
+    const failed = await voice.play().then(() => "", () => nc.say("Your browser cannot play this kind of file."));
+    told.textContent = failed;
+  };
+
   nc.details = (element) => {
     element.addEventListener("click", (event) => {
+      const part = event.target.closest("[data-from]");
+      if (part) hear(part);
       const button = event.target.closest("[data-play]");
       if (button && nc.playable && nc.playable[button.dataset.play]) play(nc.playable[button.dataset.play]);
     });

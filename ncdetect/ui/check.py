@@ -73,7 +73,8 @@ def show(path: str | Path, example: examples.Example | None = None) -> Shown:
         log.exception("a clip could not be judged")
         return Shown(verdict.failure(failed()), failed(), None, "")
     star = {"maps": found.maps, "nearest": found.nearest_mean, "verdict": found.verdict}
-    details, checked = verdict.details(found, example), Checked(str(path), found, example)
+    details = verdict.details(found, example, f"gradio_api/file={path}")
+    checked = Checked(str(path), found, example)
     return Shown(card, verdict.spoken(found), star, details, checked)
 
 

@@ -35,7 +35,8 @@ def template() -> str:
 
 def _choice(label: str, values: Mapping[str, str], css: str) -> str:
     buttons = "".join(
-        f'<button type="button" role="radio" aria-checked="false" data-value="{escape(key)}">{escape(name)}</button>'
+        f'<button type="button" role="radio" aria-checked="false" data-value="{escape(key)}">'
+        f"{escape(name)}</button>"
         for key, name in values.items()
     )
     return f'<div class="nc-choice {css}" role="radiogroup" aria-label="{label}">{buttons}</div>'

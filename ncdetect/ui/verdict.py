@@ -175,13 +175,19 @@ def _witnesses(verdict: "Verdict", agreement: object) -> str:
     )
 
 
-def details(verdict: "Verdict", example: examples.Example | None) -> str:
-    """Below the card: the timeline of a longer clip, and the nearest known clips."""
-    return f'<div class="nc-details">{timeline(verdict, example)}{_neighbours(verdict, example)}</div>'
+def details(verdict: "Verdict", example: examples.Example | None, url: str = "") -> str:
+    """Below the card: the timeline of a longer clip, and the nearest known clips; see `timeline`."""
+    return f'<div class="nc-details">{timeline(verdict, example, url)}{_neighbours(verdict, example)}</div>'
 
 
-def timeline(verdict: "Verdict", example: examples.Example | None = None) -> str:
-    """How the probability runs through a clip of several windows; empty for one window."""
+def timeline(verdict: "Verdict", example: examples.Example | None = None, url: str = "") -> str:
+    """How the probability runs through a clip of several windows; empty for one window.
+
+    Args:
+        verdict: What was said of the clip.
+        example: Its row, where it is an example.
+        url: Where the page finds its sound; without one nothing can be heard.
+    """
     if len(verdict.windows) < 2:
         return ""
     edges = [0.0]
@@ -207,14 +213,28 @@ def timeline(verdict: "Verdict", example: examples.Example | None = None) -> str
             "</span></div>"
         )
     note = say("Each bar is a stretch of 3 seconds; the higher, the more it sounds fake.")
+    heard = ""
+    if url and judged:
+        note += " " + say("Click one to hear it.")
+        most = max(judged, key=lambda window: window.probability)
+        heard = (
+            f'<button type="button" class="nc-mini nc-hear" {_times(most)}>'
+            f"{say('Hear what sounds most fake: {span}', span=wording.time_span(most.start_s, most.end_s))}"
+            '</button><p class="nc-note nc-unheard" role="status"></p>'
+        )
     return (
-        f'<section class="nc-card nc-timeline"><h3>{say("How it sounds over time")}</h3>'
+        f'<section class="nc-card nc-timeline" data-sound="{escape(url)}">'
+        f"<h3>{say('How it sounds over time')}</h3>"
         f'<p class="nc-note">{summary}. {note}</p>'
         f'<div class="nc-strip" role="img" aria-label="{say("Timeline: {summary}", summary=summary)}">{bars}'
         f"<hr></div>{mark}"
         f'<div class="nc-ends"><span>0:00</span><span>{wording.clock(length / 2)}</span>'
-        f"<span>{wording.clock(length)}</span></div></section>"
+        f"<span>{wording.clock(length)}</span></div>{heard}</section>"
     )
+
+
+def _times(window: "Window") -> str:
+    return f'data-from="{window.start_s:.2f}" data-to="{window.end_s:.2f}"'
 
 
 def _bar(window: "Window", width: float) -> str:
@@ -226,7 +246,7 @@ def _bar(window: "Window", width: float) -> str:
     word = "fake" if window.probability > 0.5 else "real"
     title = say("{span}: {share} % fake", span=span, share=share)
     return (
-        f'<div class="nc-window nc-{word}" style="width:{width:.3f}%" title="{title}">'
+        f'<div class="nc-window nc-{word}" {_times(window)} style="width:{width:.3f}%" title="{title}">'
         f'<i style="height:{share}%"></i></div>'
     )
 

@@ -127,6 +127,23 @@ def test_a_long_clip_has_a_timeline(open_page):
     page.get_by_text("How it sounds over time").wait_for()
     assert page.locator(".nc-window").count() > 10
     assert page.locator(".nc-mark span").is_visible()
+    page.evaluate(
+        """() => {
+          window.heard = [];
+          const { play } = HTMLMediaElement.prototype;
+          HTMLMediaElement.prototype.play = function () { heard.push(this); return play.call(this); };
+        }"""
+    )
+    button = page.locator(".nc-hear")
+    start, end = (float(button.get_attribute(name)) for name in ("data-from", "data-to"))
+    assert 10 < start < end < 24  # the computer speaks from 13.9 to 21.0 s
+    button.click()
+    page.wait_for_function(
+        "heard.length === 1 && heard[0].paused && heard[0].currentTime > 0", timeout=60_000
+    )
+    assert start < page.evaluate("heard[0].currentTime") < end + 1
+    page.locator(".nc-window[data-from]").first.click()
+    page.wait_for_function("heard.length === 2 && !heard[1].paused && heard[1].currentTime < 4")
 
 
 def test_a_file_that_is_no_sound_gets_a_sentence_and_the_page_goes_on(open_page, clips):
