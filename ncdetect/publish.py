@@ -36,8 +36,8 @@ from ncdetect.checkpoint import (
 ROOT = Path(__file__).resolve().parent.parent
 SPACE_PARTS = ("app.py", "requirements.txt", CARD_FILE, "LICENSE", "ncdetect", "checkpoints", "assets")
 """What the page needs of the repository."""
-LEFT_OUT = ("*/__pycache__/*", "*/.*", "assets/*.py")
-"""What of it the page does not need: what Python and editors leave, and the scripts that made the clips."""
+LEFT_OUT = ("*/__pycache__/*", "*/.*", "assets/*.py", "assets/film.js", "assets/demo.mp4")
+"""What of it the page does not need: what Python and editors leave, the scripts that made clips, the film."""
 AUDIO = (".wav", ".flac", ".mp3", ".opus", ".ogg", ".m4a", ".aac", ".webm", ".mp4", ".npy", ".npz")
 """Files from which somebody may be heard."""
 UNFREE = re.compile(r"\b(NC|ND|unknown|unstated|proprietary)\b", re.IGNORECASE)

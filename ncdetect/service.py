@@ -1,7 +1,7 @@
 """Staying up: a bounded line of clips in front of one Predictor.
 
 Some threads judge, so many clips may wait, first come first served, and one more is refused at once with its
-place in the line, so that nobody waits without knowing. Page and API stand in the same line.
+place in the line, so that nobody waits without knowing. The API stands in it; the page has Gradio's own line.
 """
 
 import contextvars

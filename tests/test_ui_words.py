@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -102,7 +103,9 @@ def answer(path, kind=b"text/html; charset=utf-8", method="GET"):
         sent.append(message)
 
     scope = {"type": "http", "path": path, "method": method}
-    asyncio.run(document.InLanguage(app)(scope, None, send))
+    # In a thread of its own: where browser tests ran before, this one has a running event loop.
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, document.InLanguage(app)(scope, None, send)).result()
     return sent
 
 
