@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,48 @@ class Neighbour:
     kind: str
     language: str
     distance: float
+
+
+class Embedded(NamedTuple):
+    """What the model makes of a clip's W windows, J of which hold enough signal to be judged."""
+
+    starts: NDArray[np.int64]
+    """Samples at 16 kHz, (W,)."""
+    judged: NDArray[np.bool_]
+    """(W,)."""
+    embeddings: NDArray[np.float32]
+    """(J, D)."""
+    scores: NDArray[np.float32]
+    """(J,)."""
+
+    def mean(self) -> tuple[NDArray[np.float64], float]:
+        """Embedding (D,) and score of the clip: with a linear head the mean's score is the mean score."""
+        return self.embeddings.mean(axis=0, dtype=np.float64), float(self.scores.mean(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is said of one embedding; distances are Euclidean in the embedding."""
+
+    verdict: Word
+    reason_code: str
+    reason: str
+    probability: float
+    distance_real: float
+    distance_fake: float
+    nearest: Label
+    """The nearer class mean."""
+    called: Label
+    """What the classifier alone calls it."""
+    novelty: float
+
+
+class Band(NamedTuple):
+    """Where the known clips of a class lie: distances to their own mean that 5 % and 95 % do not exceed."""
+
+    low: float
+    high: float
+    known: int
 
 
 @dataclass(frozen=True)
@@ -166,57 +208,45 @@ class Predictor:
         """Embeddings (B, D) and scores (B,) of windows (B, T)."""
         return self.backend(windows)
 
-    def judge(self, clip: audio.Audio) -> Verdict:
-        """Judge a decoded clip: the embedding is the mean over its windows that hold enough signal."""
+    def embed(self, clip: audio.Audio) -> Embedded:
+        """What the model makes of a clip's windows that hold enough signal."""
         starts, windows = audio.windows(clip.wave)
         judged = audio.active_windows(windows)
-        embeddings, scores = self.embed_windows(windows[judged])
-        # With a linear head the logit of the mean embedding is the mean of the logits.
-        embedding, score = embeddings.mean(axis=0, dtype=np.float64), float(scores.mean(dtype=np.float64))
+        return Embedded(starts, judged, *self.embed_windows(windows[judged]))
 
-        calibration = self.config.calibration
-        probability = float(calibration.probability(score))
-        distances = collapse.distances_to(embedding[None], self.bank.means)[0]
-        nearest = Label(int(distances.argmin()))
-        called = Label(int(probability > 0.5))
-        novelty = self._novelty(embedding)
-        word, code, reason = self._decide(called, nearest, probability, novelty)
+    def judge(self, clip: audio.Audio, embedded: Embedded | None = None) -> Verdict:
+        """Judge a decoded clip.
 
-        window_scores = np.full(len(windows), np.nan)
-        window_scores[judged] = scores
-        timeline = tuple(
-            Window(
-                start_s=float(start / audio.SAMPLE_RATE),
-                end_s=min(float((start + windows.shape[1]) / audio.SAMPLE_RATE), clip.duration_s),
-                judged=bool(keep),
-                score=float(value) if keep else None,
-                probability=float(calibration.probability(value)) if keep else None,
-            )
-            for start, keep, value in zip(starts, judged, window_scores, strict=True)
-        )
-        exact = (float(distances[Label.REAL]), float(distances[Label.FAKE]))
+        Args:
+            clip: The clip.
+            embedded: What `embed` gives of it, where that is known already.
+        """
+        embedded = embedded or self.embed(clip)
+        embedding, score = embedded.mean()
+        decision = self.decide(embedding, score)
+        timeline = self._timeline(clip, embedded)
         return Verdict(
-            verdict=word,
-            reason=reason,
-            reason_code=code,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            reason_code=decision.reason_code,
             score=score,
-            probability=probability,
-            distance_real=exact[Label.REAL],
-            distance_fake=exact[Label.FAKE],
-            percentile_real=self._percentile(Label.REAL, exact[Label.REAL]),
-            percentile_fake=self._percentile(Label.FAKE, exact[Label.FAKE]),
-            nearest_mean=nearest.word,
-            agreement=nearest == called,
-            novelty=novelty,
+            probability=decision.probability,
+            distance_real=decision.distance_real,
+            distance_fake=decision.distance_fake,
+            percentile_real=self._percentile(Label.REAL, decision.distance_real),
+            percentile_fake=self._percentile(Label.FAKE, decision.distance_fake),
+            nearest_mean=decision.nearest.word,
+            agreement=decision.nearest == decision.called,
+            novelty=decision.novelty,
             windows=timeline,
             neighbours=self.neighbours(embedding),
-            warnings=(*audio.quality_warnings(clip), *_mixed(timeline, called)),
+            warnings=(*audio.quality_warnings(clip), *_mixed(timeline, decision.called)),
             maps={
                 name: tuple(float(x) for x in self.bank.place(embedding, name))
                 for name in MAPS
                 if name in self.bank.maps
             }
-            | {"exact": exact},
+            | {"exact": (decision.distance_real, decision.distance_fake)},
             duration_s=clip.duration_s,
             model={
                 "name": self.name,
@@ -226,6 +256,32 @@ class Predictor:
             },
         )
 
+    def decide(self, embedding: NDArray[np.float64], score: float) -> Decision:
+        """What is said of an embedding (D,) with that score, by both readings."""
+        probability = float(self.config.calibration.probability(score))
+        distances = collapse.distances_to(embedding[None], self.bank.means)[0]
+        nearest, called = Label(int(distances.argmin())), Label(int(probability > 0.5))
+        novelty = self._novelty(embedding)
+        return Decision(
+            *self._say(called, nearest, probability, novelty),
+            probability=probability,
+            distance_real=float(distances[Label.REAL]),
+            distance_fake=float(distances[Label.FAKE]),
+            nearest=nearest,
+            called=called,
+            novelty=novelty,
+        )
+
+    def _timeline(self, clip: audio.Audio, embedded: Embedded) -> tuple[Window, ...]:
+        scores = iter(embedded.scores)
+        timeline = []
+        for start, judged in zip(embedded.starts, embedded.judged, strict=True):
+            score = float(next(scores)) if judged else None
+            end_s = min(float((start + audio.WINDOW_SAMPLES) / audio.SAMPLE_RATE), clip.duration_s)
+            probability = None if score is None else float(self.config.calibration.probability(score))
+            timeline.append(Window(float(start / audio.SAMPLE_RATE), end_s, bool(judged), score, probability))
+        return tuple(timeline)
+
     def neighbours(self, embedding: NDArray[np.float64], count: int = NEIGHBOURS) -> tuple[Neighbour, ...]:
         """The nearest known clips, nearest first."""
         rows, distances = self.bank.nearest(embedding, count)
@@ -234,6 +290,12 @@ class Predictor:
             Neighbour(int(row), *(str(self.bank.clips.at[row, name]) for name in fields), float(distance))
             for row, distance in zip(rows, distances, strict=True)
         )
+
+    def band(self, label: Label) -> Band:
+        """Where the known clips of a class lie; zeros where there is none."""
+        known = self._class_distances[label]
+        low, high = np.quantile(known, (0.05, 0.95)) if len(known) else (0.0, 0.0)
+        return Band(float(low), float(high), len(known))
 
     def _novelty(self, embedding: NDArray[np.float64]) -> float:
         if not np.isfinite(self.config.novelty_distance):
@@ -245,7 +307,7 @@ class Predictor:
         known = self._class_distances[label]
         return float(np.searchsorted(known, distance) / len(known))
 
-    def _decide(
+    def _say(
         self, called: Label, nearest: Label, probability: float, novelty: float
     ) -> tuple[Word, str, str]:
         real = called == Label.REAL

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ncdetect import wording
 from ncdetect.labels import Label
 from ncdetect.language import number, say
 from ncdetect.report_blocks import (
@@ -62,7 +63,9 @@ def gauge(probability: float, real_below: float, fake_above: float, width: float
         left, right = width * low + 0.25, width * high - 0.25
         marks.append(box(left, top, right, bottom, fill=pale(HUES[word], 0.2)))
         marks.append(box(left, bottom, right, bottom + 0.6, fill=HUES[word]))
-        marks.append(Words((left + right) / 2, top - 1.3, names()[word], HUES[word], "middle", bold=True))
+        marks.append(
+            Words((left + right) / 2, top - 1.3, wording.word(word), HUES[word], "middle", bold=True)
+        )
     for edge in (real_below, fake_above):
         # Not where it would meet the pointer's own number: the model's facts name the thresholds as well.
         if abs(edge - probability) * width > 14:
@@ -70,11 +73,11 @@ def gauge(probability: float, real_below: float, fake_above: float, width: float
             marks.append(Words(width * edge, bottom + 4, words, SOFT, "middle"))
     marks.append(box(at - 0.9, top - 0.8, at + 0.9, bottom + 1.4, fill=PAPER))
     marks.append(box(at - 0.5, top - 0.8, at + 0.5, bottom + 1.4, fill=INK))
-    words = say("{percent} % fake", percent=percent(probability))
+    words = say("{percent} % fake", percent=wording.percent(probability))
     anchor = "start" if at < 10 else "end" if at > width - 10 else "middle"
     x = {"start": 0.0, "end": width, "middle": at}[anchor]
     marks.append(Words(x, bottom + 4.6, words, INK, anchor, bold=True))
-    told = say("{percent} % fake, if real and fake were equally likely", percent=percent(probability))
+    told = say("{percent} % fake, if real and fake were equally likely", percent=wording.percent(probability))
     return Drawing(width, bottom + 5.4, tuple(marks), told)
 
 
@@ -236,7 +239,7 @@ def timeline(windows: Sequence["Window"], duration_s: float, told: str, width: f
             below = top + 2 * half
             marks.append(Path(((x_tick, below), (x_tick, below + 0.9)), line=SOFT, closed=False))
             anchor = "start" if tick == start_s else "end" if right - x_tick < 4 else "middle"
-            marks.append(Words(x_tick, below + 3.7, clock(tick), SOFT, anchor))
+            marks.append(Words(x_tick, below + 3.7, wording.clock(tick), SOFT, anchor))
     return Drawing(width, rows * step - 1.6, tuple(marks), told)
 
 
@@ -260,18 +263,3 @@ def _seconds(start_s: float, end_s: float) -> list[float]:
     steps = (1, 2, 5, 10, 15, 30, 60, 120, 300)
     step = next(step for step in steps if (end_s - start_s) / step <= 12)
     return [start_s + step * count for count in range(floor((end_s - start_s) / step + 1e-9) + 1)]
-
-
-def names() -> dict[str, str]:
-    """The three words that a verdict may be."""
-    return {"real": say("real"), "undecided": say("undecided"), "fake": say("fake")}
-
-
-def percent(share: float) -> int:
-    """A probability in per cent, never 0 or 100: no detector is that sure."""
-    return min(99, max(1, round(100 * share)))
-
-
-def clock(seconds: float) -> str:
-    """`1:05`."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

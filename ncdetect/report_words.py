@@ -3,13 +3,12 @@
 import unicodedata
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ncdetect import report_pictures as pictures
+from ncdetect import wording
 from ncdetect.labels import Label
 from ncdetect.language import number, say
 from ncdetect.report_blocks import FULL, HALF, Block, Fact, Facts, Headline, Section, Table, Text
-from ncdetect.report_pictures import Distance, clock, names, percent
+from ncdetect.report_pictures import Distance
 
 if TYPE_CHECKING:
     from ncdetect.audio import Audio
@@ -33,23 +32,23 @@ def quality(verdict: "Verdict") -> tuple[Section, ...]:
 
 def headline(predictor: "Predictor", verdict: "Verdict") -> Section:
     """The verdict, how sure it is, and why."""
-    fake = verdict.probability > 0.5
-    sure = percent(verdict.probability if fake else 1 - verdict.probability)
-    leans = names()["fake" if fake else "real"]
+    sure = wording.confidence(verdict)
+    percent, leans = sure.percent, sure.said
     if verdict.verdict == "undecided":
         text = say(
             "The classifier alone says {percent} % {word}, if real and fake were equally likely. That does "
             "not settle it.",
-            percent=sure,
+            percent=percent,
             word=leans,
         )
     else:
-        text = say("{percent} % {word}, if real and fake were equally likely.", percent=sure, word=leans)
-    titles = {"real": say("Likely real"), "fake": say("Likely fake"), "undecided": say("Undecided")}
+        text = say("{percent} % {word}, if real and fake were equally likely.", percent=percent, word=leans)
     config = predictor.config
     bar = pictures.gauge(verdict.probability, config.real_below, config.fake_above)
     return Section(
-        "", (Headline(verdict.verdict, titles[verdict.verdict], text), Text(verdict.reason), bar), columns=4
+        "",
+        (Headline(verdict.verdict, wording.headline(verdict.verdict), text), Text(verdict.reason), bar),
+        columns=4,
     )
 
 
@@ -65,22 +64,18 @@ def no_evidence() -> Section:
 
 def distances(predictor: "Predictor", verdict: "Verdict", record: "TrackRecord | None") -> Section:
     """How far the clip is from the average voices, what two readings make of it, and how often they err."""
-    bank = predictor.bank
-    known = bank.known()
-    own, labels = bank.mean_distances()[known], bank.labels[known]
     captions = (say("to the average real voice"), say("to the average fake voice"))
     values = (verdict.distance_real, verdict.distance_fake)
     shares = (verdict.percentile_real, verdict.percentile_fake)
     bars = []
     for label in Label:
-        among = own[labels == label, label]
-        low, high = map(float, np.quantile(among, (0.05, 0.95))) if len(among) else (0.0, 0.0)
-        said = rank(shares[label], label, len(among))
-        bars.append(Distance(label, values[label], low, high, captions[label], said))
+        band = predictor.band(label)
+        said = wording.rank(shares[label], label.word, band.known)
+        bars.append(Distance(label, values[label], band.low, band.high, captions[label], said))
     note = say(
         "Straight lines in all {count} dimensions of the embedding, without a unit. Framed: where nine in "
         "ten known clips of that kind lie.",
-        count=len(bank.means[0]),
+        count=len(predictor.bank.means[0]),
     )
     blocks: list[Block] = [pictures.distance_bars(bars), Text(note, "small"), *_readings(verdict)]
     like = record.like(verdict) if record else None
@@ -96,35 +91,14 @@ def distances(predictor: "Predictor", verdict: "Verdict", record: "TrackRecord |
 
 
 def _readings(verdict: "Verdict") -> tuple[Text, Text]:
-    classifier = "fake" if verdict.probability > 0.5 else "real"
     text = say(
         "Nearest average: {nearest}. Classifier: {called}. Both read the same embedding, so they are not two "
         "independent witnesses.",
-        nearest=names()[verdict.nearest_mean],
-        called=names()[classifier],
+        nearest=wording.word(verdict.nearest_mean),
+        called=wording.confidence(verdict).said,
     )
     title = say("Two readings agree") if verdict.agreement else say("Two readings disagree")
     return Text(title, "title"), Text(text)
-
-
-def rank(share_nearer: float, label: Label, known: int) -> str:
-    """A percentile as a sentence about the known clips of a class.
-
-    Args:
-        share_nearer: Share of them that lie nearer to their mean than this clip does.
-        label: The class.
-        known: How many there are.
-    """
-    nearer, real = round(share_nearer * known), label == Label.REAL
-    if known and nearer <= 0:
-        return say("nearer than every known real clip") if real else say("nearer than every known fake clip")
-    if known and nearer >= known:
-        if real:
-            return say("farther out than every known real clip")
-        return say("farther out than every known fake clip")
-    if real:
-        return say("farther out than {n} of 100 known real clips", n=percent(share_nearer))
-    return say("farther out than {n} of 100 known fake clips", n=percent(share_nearer))
 
 
 def place(predictor: "Predictor", verdict: "Verdict") -> Section:
@@ -161,18 +135,18 @@ def over_time(verdict: "Verdict") -> tuple[Section, ...]:
 
 def neighbours(verdict: "Verdict") -> Section:
     """The nearest known clips."""
-    head = (say("It is"), say("Generator or source"), say("Collection, part"), say("Distance"))
+    head = (say("It is"), say("What it is"), say("Collection, part"), say("Distance"))
     rows = tuple(
         (
-            names()[near.label],
-            ", ".join(filter(None, (near.generator, near.language))) or "–",
+            wording.word(near.label),
+            wording.what_it_is(near.label, near.generator, "", near.language),  # without the kind: one line
             ", ".join(filter(None, (near.corpus, near.split))),
             number(near.distance, ".2f"),
         )
         for near in verdict.neighbours
     )
     return Section(
-        say("The known clips it resembles most"), (Table(head, rows, (0.16, 0.39, 0.27, 0.18)),), HALF
+        say("The known clips it resembles most"), (Table(head, rows, (0.16, 0.42, 0.25, 0.17)),), HALF
     )
 
 
@@ -181,7 +155,7 @@ def recording(verdict: "Verdict", clip: "Audio", name: str, digest: str, size: i
     from ncdetect.audio import SAMPLE_RATE
 
     seconds = say("{seconds} seconds", seconds=number(verdict.duration_s, ",.2f"))
-    length = seconds if verdict.duration_s < 60 else f"{clock(verdict.duration_s)} ({seconds})"
+    length = seconds if verdict.duration_s < 60 else f"{wording.clock(verdict.duration_s)} ({seconds})"
     rates = {"rate": number(clip.source_rate_hz, ","), "judged": number(SAMPLE_RATE, ",")}
     decoded = (
         say("{rate} Hz, one channel; judged at {judged} Hz", **rates)

@@ -183,7 +183,7 @@ def test_every_error(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("concat:a.wav|b.wav", "not_found"),
         (Path("/dev/zero"), "not_found"),
         (7, "bad_samples"),
-        (object(), "bad_samples"),
+        pytest.param(object(), "bad_samples", id="object"),
         ((), "bad_samples"),
         ((16_000,), "bad_samples"),
         ((16_000, None), "bad_samples"),

@@ -212,13 +212,6 @@ def test_the_time_is_told_in_utc_and_must_have_a_zone(made):
         made(time=MADE.replace(tzinfo=None))
 
 
-def test_a_percentile_is_told_of_known_clips_and_never_as_0_or_100():
-    assert words.rank(0.96, Label.REAL, 100) == "farther out than 96 of 100 known real clips"
-    assert words.rank(0.004, Label.FAKE, 1000) == "farther out than 1 of 100 known fake clips"
-    assert words.rank(0.0, Label.REAL, 100) == "nearer than every known real clip"
-    assert words.rank(1.0, Label.FAKE, 100) == "farther out than every known fake clip"
-
-
 def test_another_checkpoint_is_named_where_the_command_is():
     def command(name):
         return words.small_print(name).blocks[-1].text
@@ -327,10 +320,6 @@ def test_a_bar_across_the_end_of_a_row_goes_on_in_the_next():
         *((a.end_s + b.start_s) / 2 for a, b in zip(windows, windows[1:], strict=False)),
     ]
     assert len(boxes(drawing, HUES["fake"])) == len(edges) + sum(edge % 120 != 0 for edge in (120, 240)) + 2
-
-
-def test_a_per_cent_is_never_0_or_100():
-    assert [pictures.percent(share) for share in (0, 0.004, 0.5, 0.996, 1)] == [1, 1, 50, 99, 99]
 
 
 @pytest.mark.parametrize(

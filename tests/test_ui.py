@@ -7,13 +7,14 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from ncdetect import wording
 from ncdetect.audio import AudioError, QualityWarning
-from ncdetect.predictor import Neighbour, Verdict, Window
-from ncdetect.ui import check, examples, lab, model, page, verdict, wording
+from ncdetect.predictor import Band, Neighbour, Verdict, Window
+from ncdetect.ui import check, examples, lab, model, page, verdict
 from ncdetect.ui.private import Uploads
 
 ROOT = Path(__file__).resolve().parent.parent
-BANDS = {"real": verdict.Band(1, 4, 100), "fake": verdict.Band(2, 6, 200)}
+BANDS = {"real": Band(1, 4, 100), "fake": Band(2, 6, 200)}
 
 
 def test_the_page_judges_by_the_default_of_all_doors():

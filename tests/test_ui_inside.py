@@ -14,7 +14,7 @@ from ncdetect.checkpoint import DetectorConfig
 from ncdetect.labels import Label
 from ncdetect.language import speaking
 from ncdetect.record import COLUMNS, TrackRecord
-from ncdetect.ui import inside, inside_errors, inside_picture
+from ncdetect.ui import inside, inside_errors, inside_picture, model
 
 NAMES = [f"{name}_{side}" for name in ("nc1", "cdnv", "nc3", "nc4") for side in ("train", "dev")]
 MOMENTS = [{"epoch": e} | dict.fromkeys(NAMES, v) for e, v in ((0.0, 4.0), (1.0, 2.0), (2.0, 1.0))]
@@ -188,7 +188,7 @@ def test_the_wild_is_never_pooled_with_the_collections(monkeypatch):
         row("fake", "wolf", "real", corpus="wild"),
         row("real", "wood", "real", corpus="wild"),
     ]
-    monkeypatch.setattr(inside, "record", lambda: a_record(rows))
+    monkeypatch.setattr(model, "record", lambda: a_record(rows))
     wild, own = (inside.errors({"part": part, "again": True})["groups"] for part in ("wild", "eval"))
     assert "wolf" in wild and "room" not in wild and "wolf" not in own and "room" in own
 
@@ -197,7 +197,7 @@ def test_the_wild_is_never_pooled_with_the_collections(monkeypatch):
 
 
 def test_without_a_record_or_a_story_a_sentence_is_the_answer(monkeypatch, tmp_path):
-    monkeypatch.setattr(inside, "record", lambda: None)
+    monkeypatch.setattr(model, "record", lambda: None)
     assert inside.errors({})["error"] == "What this model said of test clips was not recorded here."
     monkeypatch.setattr(inside, "FILE", tmp_path / "<gone>.parquet")
     inside.story.cache_clear()

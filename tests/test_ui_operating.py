@@ -65,12 +65,8 @@ def test_a_clip_is_called_by_the_rule_of_the_record(checked, monkeypatch):
     # Log-odds of 0.1: undecided as shipped, fake from 0.85 on, and real only if its nearest mean were.
     verdict = SimpleNamespace(verdict="undecided", score=0.1, nearest_mean="fake", novelty=0.0)
     record = made([("ant", "real", -2.0, "real"), ("ant", "fake", 2.0, "fake")])
-    monkeypatch.setattr(operating, "_record", lambda _: record)
-    operating._table.cache_clear()
-    try:
-        found = operating.ready(Checked(checked.path, verdict))
-    finally:
-        operating._table.cache_clear()
+    monkeypatch.setattr(model, "record", lambda: record)
+    found = operating.ready(Checked(checked.path, verdict))
     # 0.8473 is the logit of 0.7: the tenth position above the middle adds 0.75, the ninth 0.675.
     assert found["words"] == ["undecided"] * (MIDDLE + 10) + ["fake"] * 11
     assert list(found["sets"]) == ["eval"] and found["clips"] == {"eval": (1, 1)}

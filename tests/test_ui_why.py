@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from ncdetect import wording
 from ncdetect.deletion import Deletion
 from ncdetect.explain import Explanation
 from ncdetect.labels import Label
 from ncdetect.moments import Moments, Part
-from ncdetect.ui import check, examples, model, why, why_picture, wording
+from ncdetect.ui import check, examples, model, why, why_picture
 from ncdetect.ui.checked import Checked
 
 

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ncdetect import wording
 from ncdetect.audio import AudioError
 from ncdetect.language import NAMES, speaking
 from ncdetect.rules import RULES
-from ncdetect.ui import check, document, examples, page, rule_words, second, shipped, verdict, why, wording
+from ncdetect.ui import check, document, examples, page, rule_words, second, shipped, verdict, why
 from ncdetect.ui.training_picture import interval, sentence
 from test_ui import BANDS, a_verdict
 

@@ -8,9 +8,10 @@ from html import escape
 
 import gradio as gr
 
+from ncdetect import wording
 from ncdetect.findings_words import ALL, Row
 from ncdetect.language import number, say
-from ncdetect.ui import about_facts, check_words, compared, method_picture, model, shipped, wording
+from ncdetect.ui import about_facts, check_words, compared, method_picture, model, shipped
 from ncdetect.ui.private import Uploads
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from ncdetect import plots
+from ncdetect import plots, wording
 from ncdetect.language import say
 from ncdetect.ui import (
     examples,
@@ -22,7 +22,6 @@ from ncdetect.ui import (
     several,
     verdict,
     why,
-    wording,
 )
 from ncdetect.ui.check_words import failed, limits, map_card, privacy, promise, questions
 from ncdetect.ui.checked import Checked, Panel

@@ -8,7 +8,7 @@ from pathlib import Path
 from ncdetect.findings_words import ALL, Row, number_of, read_csv
 from ncdetect.language import number, say
 from ncdetect.ui import model, shipped
-from ncdetect.ui.wording import capital, rate
+from ncdetect.wording import capital, rate
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from ncdetect.language import say
-from ncdetect.ui.wording import language
+from ncdetect.wording import language
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "examples"
 GROUPS = ("headline", "seen", "hard", "spliced")

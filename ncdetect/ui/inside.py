@@ -15,15 +15,14 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from ncdetect import plots
+from ncdetect import plots, wording
 from ncdetect.language import number, say
-from ncdetect.ui import inside_errors, inside_picture, model, wording
+from ncdetect.ui import inside_errors, inside_picture, model
 from ncdetect.ui.private import Uploads
 from ncdetect.ui.verdict import shape
 
 if TYPE_CHECKING:
     from ncdetect.epochs import Story
-    from ncdetect.record import TrackRecord
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +40,6 @@ def story() -> "Story":
         from ncdetect.epochs import Story
 
         return Story.load(FILE)
-
-
-@functools.cache
-def record() -> "TrackRecord | None":
-    """What the page's model said of test clips, where that is known; read at first use."""
-    with _reading:
-        from ncdetect.record import TrackRecord
-
-        return TrackRecord.load(model.CHECKPOINTS / model.NAME)
 
 
 def answered(handler: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
@@ -127,7 +117,7 @@ def errors(request: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         request: `part`: eval or wild; `by`: generator, kind or language; the first if it is none of them.
     """
-    known = record()
+    known = model.record()
     if known is None:
         return {"error": say("What this model said of test clips was not recorded here.")}
     part = "wild" if request.get("part") == "wild" else "eval"

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ncdetect import wording
 from ncdetect.labels import Label
 from ncdetect.language import number, say
-from ncdetect.ui import wording
 from ncdetect.ui.inside_picture import Curve, choice, det
 from ncdetect.ui.verdict import shape
 

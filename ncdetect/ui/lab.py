@@ -16,11 +16,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ncdetect import collapse, plots, rules, sampling
+from ncdetect import collapse, plots, rules, sampling, wording
 from ncdetect.labels import Label
 from ncdetect.language import say
 from ncdetect.rules import Picked
-from ncdetect.ui import lab_corpora, lab_training, overlap, wording
+from ncdetect.ui import lab_corpora, lab_training, overlap
 from ncdetect.ui.lab_corpora import START, Corpus, Setting
 from ncdetect.ui.lab_layout import template
 from ncdetect.ui.private import Uploads

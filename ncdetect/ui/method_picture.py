@@ -10,9 +10,10 @@ from html import escape
 
 import numpy as np
 
+from ncdetect import wording
 from ncdetect.labels import Label
 from ncdetect.language import number, say
-from ncdetect.ui import about_facts, lab_corpora, model, wording
+from ncdetect.ui import about_facts, lab_corpora, model
 from ncdetect.ui.about_facts import Cloud, Collection
 from ncdetect.ui.verdict import shape
 

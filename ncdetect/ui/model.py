@@ -6,12 +6,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ncdetect.ui.verdict import Band
-
 if TYPE_CHECKING:
-    from ncdetect.predictor import Predictor
+    from ncdetect.predictor import Band, Predictor
+    from ncdetect.record import TrackRecord
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 NAME = "listener"
@@ -32,18 +29,24 @@ def _load(name: str) -> "Predictor":
 
 
 @functools.cache
-def bands(name: str = NAME) -> dict[str, Band]:
+def bands() -> "dict[str, Band]":
     """By class, where the known clips of it lie from their mean."""
     from ncdetect.labels import Label
 
-    bank = predictor().bank
-    distances, labels, known = bank.mean_distances(), bank.labels, bank.known()
-    made = {}
-    for label in Label:
-        own = distances[known & (labels == label), label]
-        low, high = np.quantile(own, (0.05, 0.95)) if len(own) else (0.0, 0.0)
-        made[label.word] = Band(float(low), float(high), len(own))
-    return made
+    return {label.word: predictor().band(label) for label in Label}
+
+
+def record() -> "TrackRecord | None":
+    """What the page's model said of test clips, where that is known."""
+    with _guard:
+        return _record(CHECKPOINTS / NAME)
+
+
+@functools.cache
+def _record(folder: Path) -> "TrackRecord | None":
+    from ncdetect.record import TrackRecord
+
+    return TrackRecord.load(folder)
 
 
 def facts(name: str = NAME) -> dict[str, Any]:

@@ -6,7 +6,6 @@ All positions of the slider travel with the verdict, so that moving it asks the 
 import functools
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -16,7 +15,7 @@ from ncdetect.ui import model
 from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
 from ncdetect.ui.verdict import shape
-from ncdetect.ui.wording import percent
+from ncdetect.wording import percent
 
 if TYPE_CHECKING:
     from ncdetect.predictor import Verdict
@@ -35,13 +34,12 @@ def ready(checked: Checked | None) -> dict[str, Any]:
     the reals called fake, then undecided, of the fakes called real, then undecided, each with the ends of its
     interval. `clips` are the real and the fake ones of each part.
     """
-    folder = model.CHECKPOINTS / model.NAME
-    if checked is None or not _table(folder):
+    record = model.record()
+    if checked is None or record is None or not (table := _table(record)):
         return NOTHING
-    record, verdict = _record(folder), checked.verdict
+    verdict = checked.verdict
     facts = (verdict.score, verdict.nearest_mean, verdict.novelty)
     words = record.verdicts(*([fact] * len(OFFSETS) for fact in facts), OFFSETS)
-    table = _table(folder)
     return {
         "html": card(record, verdict, table),
         "offsets": OFFSETS,
@@ -53,19 +51,11 @@ def ready(checked: Checked | None) -> dict[str, Any]:
 
 
 @functools.cache
-def _record(folder: Path) -> "TrackRecord | None":
-    from ncdetect.record import TrackRecord
-
-    return TrackRecord.load(folder)
-
-
-@functools.cache
-def _table(folder: Path) -> "dict[str, list[Rates]]":
-    """Rates at each position by part of the test; empty where there is no record."""
+def _table(record: "TrackRecord") -> "dict[str, list[Rates]]":
+    """Rates at each position by part of the test; empty where there is nothing to count."""
     from ncdetect.record import PARTS
 
-    record = _record(folder)
-    swept = {part: record.sweep(OFFSETS, part) for part in PARTS} if record else {}
+    swept = {part: record.sweep(OFFSETS, part) for part in PARTS}
     return {part: rates for part, rates in swept.items() if rates}
 
 

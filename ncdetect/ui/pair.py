@@ -13,7 +13,7 @@ from ncdetect.ui.checked import Checked
 from ncdetect.ui.pair_words import Heard, Pairs
 from ncdetect.ui.private import Uploads
 from ncdetect.ui.verdict import shape
-from ncdetect.ui.wording import headline, percent
+from ncdetect.wording import headline, percent
 
 if TYPE_CHECKING:
     from ncdetect.predictor import Verdict
@@ -75,9 +75,9 @@ def hear(path: str, verdict: "Verdict | None" = None) -> Heard:
     from ncdetect import audio
 
     clip, predictor = audio.load(path), model.predictor()
-    _, windows = audio.windows(clip.wave)
-    embeddings, _ = predictor.embed_windows(windows[audio.active_windows(windows)])
-    return Heard(verdict or predictor.judge(clip), embeddings.mean(axis=0), audio.high_band_level(clip.wave))
+    embedded = predictor.embed(clip)
+    embedding, _ = embedded.mean()
+    return Heard(verdict or predictor.judge(clip, embedded), embedding, audio.high_band_level(clip.wave))
 
 
 def take(path: str | None) -> tuple[Heard | None, str]:

@@ -25,7 +25,7 @@ class Heard:
     """A recording as the model hears it."""
 
     verdict: "Verdict"
-    embedding: NDArray[np.float32]
+    embedding: NDArray[np.float64]
     """Mean over the windows that were judged, (D,)."""
     high_band_db: float
     """How much there is above the telephone band (`audio.high_band_level`)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from ncdetect.findings_words import ALL, Row, number_of, read_csv
 from ncdetect.language import ENGLISH, say
 from ncdetect.ui import shipped
-from ncdetect.ui.wording import rate
+from ncdetect.wording import rate
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from ncdetect import wording
 from ncdetect.language import say
-from ncdetect.ui import model, probe_words, wording
+from ncdetect.ui import model, probe_words
 from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
 from ncdetect.ui.verdict import shape

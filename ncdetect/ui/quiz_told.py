@@ -2,11 +2,11 @@
 
 from html import escape
 
-from ncdetect import quiz
+from ncdetect import quiz, wording
 from ncdetect.labels import Label
 from ncdetect.language import number, say
 from ncdetect.quiz import Answer, Clip, Round, Score
-from ncdetect.ui import quiz_hints, wording
+from ncdetect.ui import quiz_hints
 from ncdetect.ui.verdict import shape
 
 MARKS = {"right": "✓", "wrong": "✗", "undecided": "–", "missing": "?"}

@@ -1,7 +1,6 @@
 """The report to print or to keep: made when asked for, and sent to the browser without a file here."""
 
 import base64
-import functools
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
 
 if TYPE_CHECKING:
-    from ncdetect.record import TrackRecord
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +47,7 @@ def make(checked: Checked | None, form: str) -> dict[str, Any]:
         return answer
     gone = say("The clip was removed here already. Bring it once more, and ask again.")
     try:
-        record = _record(model.CHECKPOINTS / model.NAME)
-        made = report.report_on(model.predictor(), checked.verdict, Path(checked.path), now, record)
+        made = report.report_on(model.predictor(), checked.verdict, Path(checked.path), now, model.record())
         data = report.written(made, form)
     except FileNotFoundError:
         if not checked.there:
@@ -75,13 +73,6 @@ def file_name(clip: str, form: str) -> str:
         "-"
     )
     return f"ncdetect-{stem or 'report'}.{form}"
-
-
-@functools.cache
-def _record(folder: Path) -> "TrackRecord | None":
-    from ncdetect.record import TrackRecord
-
-    return TrackRecord.load(folder)
 
 
 def _ask() -> str:

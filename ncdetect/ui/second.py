@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from ncdetect import wording
 from ncdetect.language import number, say
 from ncdetect.rules import RULES
-from ncdetect.ui import compared, model, rule_words, wording
+from ncdetect.ui import compared, model, rule_words
 from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
 from ncdetect.ui.verdict import shape
-from ncdetect.ui.wording import capital
+from ncdetect.wording import capital
 
 if TYPE_CHECKING:
     from ncdetect.predictor import Predictor, Verdict, Word

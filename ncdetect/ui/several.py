@@ -16,8 +16,9 @@ from uuid import uuid4
 
 import gradio as gr
 
+from ncdetect import wording
 from ncdetect.language import number, say
-from ncdetect.ui import model, wording
+from ncdetect.ui import model
 from ncdetect.ui.private import Uploads
 from ncdetect.ui.verdict import shape
 

@@ -5,7 +5,7 @@ from html import escape
 
 from ncdetect.findings_words import Row
 from ncdetect.language import number, say
-from ncdetect.ui.wording import capital, rate
+from ncdetect.wording import capital, rate
 
 SHIPPED = "shipped as "
 

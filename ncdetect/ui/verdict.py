@@ -1,29 +1,20 @@
 """The verdict as HTML: plain words first, numbers second. Pure functions from a Verdict to text."""
 
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from ncdetect import wording
 from ncdetect.language import number, say
-from ncdetect.ui import examples, wording
+from ncdetect.ui import examples
 
 if TYPE_CHECKING:
-    from ncdetect.predictor import Neighbour, Verdict, Window
+    from ncdetect.predictor import Band, Neighbour, Verdict, Window
 
 _SHAPES = {
     "real": '<circle cx="24" cy="24" r="19"/><path class="nc-cut" d="M15 24.5l6.5 6.5L33.5 18"/>',
     "fake": '<path d="M24 3.5L44.5 24 24 44.5 3.5 24z"/><path class="nc-cut" d="M24 14v12M24 32v1"/>',
     "undecided": '<rect x="6" y="6" width="36" height="36" rx="9"/><path class="nc-cut" d="M15 24h18"/>',
 }
-
-
-@dataclass(frozen=True)
-class Band:
-    """Where the known clips of a class lie: distances to their own mean that 5 % and 95 % do not exceed."""
-
-    low: float
-    high: float
-    known: int
 
 
 def shape(word: str) -> str:
@@ -57,7 +48,7 @@ def failure(sentence: str) -> str:
 
 
 def card(
-    verdict: "Verdict", bands: dict[str, Band], agreement: object, example: examples.Example | None
+    verdict: "Verdict", bands: "dict[str, Band]", agreement: object, example: examples.Example | None
 ) -> str:
     """The card: verdict, confidence, reason, warnings, distances, the two readings."""
     word = verdict.verdict
@@ -128,7 +119,7 @@ def _warnings(verdict: "Verdict") -> str:
     return f'<ul class="nc-warnings" aria-label="{say("Quality warnings")}">{items}</ul>'
 
 
-def _distances(verdict: "Verdict", bands: dict[str, Band]) -> str:
+def _distances(verdict: "Verdict", bands: "dict[str, Band]") -> str:
     values = {"real": verdict.distance_real, "fake": verdict.distance_fake}
     ranks = {"real": verdict.percentile_real, "fake": verdict.percentile_fake}
     names = {"real": say("to the average real voice"), "fake": say("to the average fake voice")}

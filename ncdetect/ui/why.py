@@ -10,8 +10,9 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from ncdetect import wording
 from ncdetect.language import number, say
-from ncdetect.ui import model, why_picture, wording
+from ncdetect.ui import model, why_picture
 from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
 from ncdetect.ui.verdict import shape

@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from ncdetect.ui import examples, model, wording
+from ncdetect import wording
+from ncdetect.ui import examples, model
 from tests.browser.serving import VERDICTS
 
 ANY_VERDICT = re.compile("|".join(VERDICTS))

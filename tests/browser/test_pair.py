@@ -5,7 +5,8 @@ import re
 import pytest
 import soundfile
 
-from ncdetect.ui import model, pair, wording
+from ncdetect import wording
+from ncdetect.ui import model, pair
 from tests.browser.test_check_page import example, upload
 from tests.browser.test_operating import SLOW_MS, grave
 

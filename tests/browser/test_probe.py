@@ -6,8 +6,9 @@ import pytest
 import soundfile
 
 from ncdetect import probe as rooms
+from ncdetect import wording
 from ncdetect.robustness import NONE
-from ncdetect.ui import model, probe, probe_words, wording
+from ncdetect.ui import model, probe, probe_words
 from tests.browser.test_check_page import example
 
 SLOW_MS = 120_000

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
+from ncdetect import wording
 from ncdetect.predictor import Predictor
-from ncdetect.ui import examples, model, second, wording
+from ncdetect.ui import examples, model, second
 from tests.browser.test_check_page import example, upload, verdict_of
 
 OTHER = "tiny"

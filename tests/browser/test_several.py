@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from ncdetect.ui import model, several, wording
+from ncdetect import wording
+from ncdetect.ui import model, several
 from tests.browser.test_check_page import example
 
 SLOW_MS = 120_000
