@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
@@ -19,9 +19,9 @@ from ncdetect import api_schema
 from ncdetect.api_door import Door, Metrics, failed, problem_answer
 from ncdetect.api_limits import Held, Limits, Problem, RateLimit, Tokens, read_files
 from ncdetect.api_schema import form, problems
-from ncdetect.audio import AudioError
+from ncdetect.audio import AudioError, Source
 from ncdetect.predictor import Predictor, Verdict
-from ncdetect.service import STOPPING_S, Busy, Late, Loading, Service, Stopping, Unavailable
+from ncdetect.service import Busy, Late, Service, Unavailable
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
@@ -81,12 +81,15 @@ class Api:
 
     def app(self, page: ASGIApp | None = None) -> Door:
         """The application, with the page behind the same door where there is one."""
+        from ncdetect.api_stream import stream_router  # which needs this module
+
         app = FastAPI(
             title=api_schema.TITLE, version=ncdetect.__version__, description=api_schema.ABOUT, docs_url=None,
             redoc_url=None,
         )  # fmt: skip
         app.include_router(self._health())
         app.include_router(self._judging())
+        app.include_router(stream_router(self))
         api_schema.complete(app)
         told = (Problem, AudioError, Unavailable, RequestValidationError, ClientDisconnect, HTTPException)
         for kind in (*told, Exception):
@@ -116,7 +119,7 @@ class Api:
         async def ready() -> JSONResponse:
             """Does it take clips? Not while the model is being loaded, nor once it is being stopped."""
             if not self.service.ready:
-                raise Stopping(STOPPING_S) if self.service.stopping else Loading()
+                raise self.service.unready()
             return JSONResponse({"status": "ok"})
 
         @router.get("/metrics", response_class=Response)
@@ -157,16 +160,16 @@ class Api:
         async def models() -> JSONResponse:
             """Which model judges here."""
             if self.service.judge is None:
-                raise Loading()
+                raise self.service.unready()
             return JSONResponse({"models": self.models()})
 
         return router
 
-    async def _judged(self, request: Request, data: bytes) -> Verdict:
-        """The verdict on a file; one whose client goes away leaves the line."""
+    async def _judged(self, client: Request | WebSocket, source: Source) -> Verdict:
+        """The verdict on a clip; one whose client goes away leaves the line."""
         try:
-            waiting = asyncio.wrap_future(self.service.submit(data))
-            gone = asyncio.ensure_future(request.receive())  # behind the body nothing else can come
+            waiting = asyncio.wrap_future(self.service.submit(source))
+            gone = asyncio.ensure_future(client.receive())  # behind the clip nothing else can come
             try:
                 within_s = self.service.deadline_s
                 await asyncio.wait({waiting, gone}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
@@ -182,18 +185,23 @@ class Api:
         self.metrics.verdicts.labels(verdict.verdict).inc()
         return verdict
 
-    async def _result(self, request: Request, data: bytes) -> dict[str, Any]:
-        """The verdict on a file of a batch, or its problem; where the line is full, it waits for room."""
+    async def judged_patiently(self, client: Request | WebSocket, source: Source) -> Verdict:
+        """The verdict on a clip; where the line is full, it waits for room, as long as any clip may."""
         until = time.monotonic() + self.service.deadline_s
         while True:
             try:
-                return {"verdict": (await self._judged(request, data)).to_dict()}
+                return await self._judged(client, source)
             except Busy as error:
                 if time.monotonic() + error.retry_after_s > until:
-                    return {"problem": problem_of(error).to_dict()}
+                    raise
                 await asyncio.sleep(error.retry_after_s)
-            except (AudioError, Unavailable) as error:
-                return {"problem": problem_of(error).to_dict()}
+
+    async def _result(self, request: Request, data: bytes) -> dict[str, Any]:
+        """The verdict on a file of a batch, or its problem."""
+        try:
+            return {"verdict": (await self.judged_patiently(request, data)).to_dict()}
+        except (AudioError, Unavailable) as error:
+            return {"problem": problem_of(error).to_dict()}
 
 
 async def _answer_problem(request: Request, error: Exception) -> JSONResponse:

@@ -106,6 +106,18 @@ class Door:
                 await _Visit(self, scope, receive, send, is_api).answer()
             finally:
                 self.inside -= is_api
+        elif scope["type"] == "websocket":
+            self.inside += 1
+            try:
+                await _Call(self, scope, receive, send).answer()
+            finally:
+                self.inside -= 1
+
+
+def _request_id(headers: Headers) -> str:
+    """What a client calls its request, where that is sane, or a name of our own."""
+    asked = headers.get("x-request-id", "")
+    return asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
 
 
 class _Visit:
@@ -114,8 +126,7 @@ class _Visit:
     def __init__(self, door: Door, scope: Scope, receive: Receive, send: Send, is_api: bool):
         self.door, self.scope, self._receive, self._send, self.is_api = door, scope, receive, send, is_api
         self.headers = Headers(scope=scope)
-        asked = self.headers.get("x-request-id", "")
-        self.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+        self.request_id = _request_id(self.headers)
         scope.setdefault("state", {})["request_id"] = self.request_id
         self.begun, self.status, self.bytes = time.perf_counter(), 0, 0
         self.ended = self.complete = False  # the body, the answer
@@ -192,6 +203,54 @@ class _Visit:
                 "status": self.status, "seconds": round(seconds, 4), "bytes": self.bytes,
             }  # fmt: skip
             log.info("request", extra={"fields": fields})
+
+
+class _Call:
+    """One WebSocket on its way through the door; those of unknown addresses are refused by the API."""
+
+    def __init__(self, door: Door, scope: Scope, receive: Receive, send: Send):
+        self.door, self.scope, self._receive, self._send = door, scope, receive, send
+        self.request_id = _request_id(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = self.request_id
+        self.begun, self.status, self.bytes = time.perf_counter(), 0, 0
+
+    async def answer(self) -> None:
+        """Have it answered, and keep count."""
+        try:
+            await self.door.api(self.scope, self.receive, self.send)
+        finally:
+            self._count()
+
+    async def receive(self) -> Message:
+        """What the client sends next."""
+        message = await self._receive()
+        self.bytes += len(message.get("bytes") or message.get("text") or "")
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send on to the client."""
+        if message["type"] in ("websocket.accept", "websocket.http.response.start"):
+            self.status = message.get("status", 101)
+            headers = MutableHeaders(raw=list(message.get("headers", [])))
+            for name, value in (*_HEADERS.items(), ("Cache-Control", "no-store")):
+                headers.setdefault(name, value)
+            headers["Content-Security-Policy"] = STRICT
+            headers["X-Request-ID"] = self.request_id
+            message = {**message, "headers": headers.raw}
+        elif message["type"] == "websocket.close":
+            self.status = message["code"] if self.status else 403
+        await self._send(message)
+
+    def _count(self) -> None:
+        """In the log it is what the stream was closed with, where it was opened."""
+        route = getattr(self.scope.get("route"), "path", _OTHER)
+        seconds = time.perf_counter() - self.begun
+        self.door.metrics.requests.labels(route, str(self.status)).inc()
+        fields = {
+            "request_id": self.request_id, "method": "WEBSOCKET", "route": route, "status": self.status,
+            "seconds": round(seconds, 4), "bytes": self.bytes,
+        }  # fmt: skip
+        log.info("request", extra={"fields": fields})
 
 
 class JsonLines(logging.Formatter):

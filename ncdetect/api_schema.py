@@ -11,7 +11,18 @@ ABOUT = """Is a voice real or synthetic? Send a sound file, get a verdict and it
 
 A verdict is one of `real`, `fake` and `undecided`. `probability` is that of `fake`, if real and fake were
 equally likely; no verdict is proof. A clip is held in memory while it is judged, never on disk, and is gone
-with the answer. All errors are `application/problem+json` (RFC 9457), with a `code` for programs."""
+with the answer. All errors are `application/problem+json` (RFC 9457), with a `code` for programs.
+
+**Sound that is still coming** is judged over a WebSocket at `/v1/stream`. The first message says what comes,
+`{"format": "s16le", "rate": 48000, "channels": 1}` (or `f32le`, or `{"format": "opus"}` for Ogg or WebM as
+MediaRecorder writes it). Then follow binary messages, cut anywhere, of at most 1 MiB each, and at last
+`{"end": true}`. About every half second of sound comes `{"type": "rolling", ...}`: `state` (`listening`,
+`quiet` or `judged`), and from 1.5 s on `last` (of the newest 3 s; less than that is `preliminary`) and
+`so_far`, each with `verdict`, `reason`, `probability`, `distance_real` and `distance_fake`. Rolling verdicts
+are rougher than that on a whole clip, and are left out where judging is slower than the sound. At the end
+comes `{"type": "final", "verdict": ...}`, the same JSON as of `/v1/check`. What cannot go on is told as
+`{"type": "error", "code": ..., "detail": ...}`; the stream is then closed with 4000 + the status that HTTP
+would have. A stream may last 10 minutes of sound, and is closed after 15 s without a message."""
 
 EXAMPLE = {
     "verdict": "fake",
@@ -93,7 +104,7 @@ _WHY = {
     422: "The clip cannot be judged; `code` and `detail` say why.",
     429: "Too many requests; Retry-After says when to send the next.",
     500: "A fault of the server.",
-    503: "Loading, busy (with the place in the line), late or stopping; Retry-After says when to try again.",
+    503: "Loading, broken, busy (with the place in line), late, stopping: Retry-After says how long.",
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -17,9 +18,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ncdetect.api import Api, about
 from ncdetect.api_door import STRICT, Door, JsonLines, problem_answer
 from ncdetect.api_limits import Limits, Problem
+from ncdetect.api_stream import MESSAGE_BYTES
 from ncdetect.decoding_process import Decoders
 from ncdetect.predictor import Predictor
 from ncdetect.service import STOPPING_S, Judging, Service
+from ncdetect.ui import model
 
 _HEADERS_S = 10
 """A connection that has asked for nothing by then is closed."""
@@ -37,7 +40,8 @@ class _Connection(H11Protocol):
         self.loop.call_later(_HEADERS_S, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        taken_over = self.transport.get_protocol() is not self  # by a stream
+        if self.cycle is None and not taken_over and not self.transport.is_closing():
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -60,7 +64,9 @@ class Server(uvicorn.Server):
                 host,
                 port,
                 http=_Connection,
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=MESSAGE_BYTES,
+                ws_per_message_deflate=False,
                 lifespan="on",
                 log_config=None,
                 access_log=False,
@@ -114,15 +120,14 @@ def serve(
     # The server raises the signal again when it has stopped; the page's folder goes when Python ends orderly.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
-    def load() -> Judging:
-        from ncdetect.ui import model
-
-        shared = with_page and checkpoint == model.NAME
-        predictor = model.predictor() if shared else Predictor.from_pretrained(checkpoint)
-        return Judging(predictor, Decoders(threads))
-
     page = page_app() if with_page else None
-    service = Service(load, threads, waiting)
+    model.line |= {"threads": threads, "waiting": waiting}
+    if with_page and checkpoint == model.NAME:
+        service = model.service()
+    else:
+        decode = Decoders(threads).load
+        load = functools.partial(Predictor.from_pretrained, checkpoint, decode=decode)
+        service = Service(lambda: Judging(load()), threads, waiting)
     door = Api(service, lambda: [about(service.judge.predictor)], limits).app(page)
     with contextlib.suppress(KeyboardInterrupt):
         Server(door, service, host, port).run()

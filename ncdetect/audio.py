@@ -65,6 +65,10 @@ class Audio:
     truncated: bool = False
 
 
+Source = str | Path | bytes | tuple[int, np.ndarray]
+"""A clip: path of a file, its bytes, or (sample rate in Hz, samples)."""
+
+
 @dataclass(frozen=True)
 class QualityWarning:
     """Something about a clip that makes the verdict on it less sure: a code, and a sentence for the page."""
@@ -73,7 +77,7 @@ class QualityWarning:
     sentence: str
 
 
-def load(source: str | Path | bytes | tuple[int, np.ndarray]) -> Audio:
+def load(source: Source) -> Audio:
     """Decode a clip to mono at 16 kHz.
 
     The channels are averaged; where they cancel each other (a reversed wire), the loudest one is taken.

@@ -71,7 +71,7 @@ class Decoders:
             self._idle.put(None)
         weakref.finalize(self, _end, self._idle)
 
-    def load(self, source: str | Path | bytes | tuple[int, np.ndarray]) -> Audio:
+    def load(self, source: audio.Source) -> Audio:
         """Decode a clip to mono at 16 kHz, as `audio.load` does; arrays, which nothing parses, here.
 
         Raises:

@@ -1,7 +1,7 @@
 """Predictor: a clip in, a Verdict out. The one door for page, command line and API."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -142,8 +142,20 @@ class Verdict:
 class Predictor:
     """A trained detector with its bank, ready to judge clips."""
 
-    def __init__(self, trained: TrainedDetector, name: str, backend: backends.Backend | None = None):
-        """Take a detector that has a bank, and what computes it: None is PyTorch on the CPU.
+    def __init__(
+        self,
+        trained: TrainedDetector,
+        name: str,
+        backend: backends.Backend | None = None,
+        decode: Callable[[audio.Source], audio.Audio] = audio.load,
+    ):
+        """Take a detector that has a bank.
+
+        Args:
+            trained: The detector.
+            name: What it is called.
+            backend: What computes it: None is PyTorch on the CPU.
+            decode: Reads a clip: here, or `decoding_process.Decoders.load` in a process of its own.
 
         Raises:
             CheckpointError: If it has none: means and neighbours would be missing.
@@ -151,7 +163,7 @@ class Predictor:
         if trained.bank is None:
             raise CheckpointError(f"checkpoint {name!r} has no bank: class means and neighbours are missing")
         self.trained = trained.eval()
-        self.backend = backend or backends.TorchBackend(trained)
+        self.backend, self.decode = backend or backends.TorchBackend(trained), decode
         self.bank: EmbeddingBank = trained.bank
         self.config = trained.config
         self.name = name
@@ -169,6 +181,7 @@ class Predictor:
         precision: str | None = None,
         providers: Sequence[str] | None = None,
         onnx_path: str | Path | None = None,
+        decode: Callable[[audio.Source], audio.Audio] = audio.load,
         **options: Any,
     ) -> "Predictor":
         """Load a checkpoint: a name in `checkpoints/`, a folder, or a repository of the Hugging Face Hub.
@@ -180,6 +193,7 @@ class Predictor:
             precision: Of `torch` 32-true, bf16 or fp16, of `onnx` 32-true or int8.
             providers: Of `onnx`: execution providers, `cuda` or `tensorrt`; the CPU stands behind them.
             onnx_path: Of `onnx`: its file or folder, where it does not lie beside the checkpoint's weights.
+            decode: Reads a clip.
             **options: Of the Hub.
 
         Raises:
@@ -191,9 +205,9 @@ class Predictor:
         if backend == "onnx" and onnx_path is None:
             onnx_path = locate(str(name_or_path), **options)
         runner = backends.build(trained, backend, device, precision, providers, onnx_path)
-        return cls(trained, Path(str(name_or_path)).name, runner)
+        return cls(trained, Path(str(name_or_path)).name, runner, decode)
 
-    def check(self, source: str | Path | bytes | tuple[int, np.ndarray]) -> Verdict:
+    def check(self, source: audio.Source) -> Verdict:
         """Judge one clip.
 
         Args:
@@ -202,7 +216,7 @@ class Predictor:
         Raises:
             AudioError: If it cannot be judged; the text is a sentence for laymen.
         """
-        return self.judge(audio.load(source))
+        return self.judge(self.decode(source))
 
     def embed_windows(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embeddings (B, D) and scores (B,) of windows (B, T)."""

@@ -59,8 +59,6 @@ def report_on(
         OSError: If it is not there.
         ValueError: If the time has no zone.
     """
-    from ncdetect import audio
-
     if made.tzinfo is None:
         raise ValueError(f"the time {made.isoformat()} has no zone: give one, such as UTC")
     made = made.astimezone(UTC).replace(microsecond=0)
@@ -81,7 +79,7 @@ def report_on(
             words.distances(predictor, verdict, record),
             words.place(predictor, verdict),
             *words.over_time(verdict),
-            words.recording(verdict, audio.load(file), name, digest, len(data)),
+            words.recording(verdict, predictor.decode(file), name, digest, len(data)),
             words.model(predictor, verdict),
             words.neighbours(verdict),
             words.small_print(predictor.name),

@@ -1,10 +1,11 @@
 """Staying up: a bounded line of clips in front of one Predictor.
 
 Some threads judge, so many clips may wait, first come first served, and one more is refused at once with its
-place in the line, so that nobody waits without knowing. The API stands in it; the page has Gradio's own line.
+place in the line, so that nobody waits without knowing. The clips of page and API stand in it.
 """
 
 import contextvars
+import io
 import logging
 import math
 import threading
@@ -13,15 +14,15 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import soundfile
 
 from ncdetect.language import say
 
 if TYPE_CHECKING:
-    from ncdetect.decoding_process import Decoders
+    from ncdetect.audio import Source
     from ncdetect.predictor import Predictor, Verdict
 
 log = logging.getLogger(__name__)
@@ -33,15 +34,14 @@ _LONGEST_RETRY_S = 120
 _MEAN_WEIGHT = 0.1
 """Of the latest clip in the mean time of judging."""
 
-Source = str | Path | bytes | tuple[int, np.ndarray]
-Judge = Callable[[Source], "Verdict"]
+Judge = Callable[["Source"], "Verdict"]
 
 
 class Unavailable(RuntimeError):
     """A clip that is not judged now, for no fault of its own; `str()` is a sentence for laymen.
 
     Attributes:
-        code: loading, busy, late or stopping.
+        code: loading, broken, busy, late or stopping.
         retry_after_s: In how many seconds it may be worth to ask again.
     """
 
@@ -61,6 +61,16 @@ class Loading(Unavailable):
     def __str__(self) -> str:
         """The sentence."""
         return say("The model is still being loaded: try again in a few seconds.")
+
+
+class Broken(Unavailable):
+    """The model could not be loaded."""
+
+    code = "broken"
+
+    def __str__(self) -> str:
+        """The sentence."""
+        return say("There is no model here that could judge. Something is wrong here, not with your clip.")
 
 
 class Busy(Unavailable):
@@ -107,7 +117,7 @@ class Stopping(Unavailable):
 class _Ticket:
     """A clip in the line."""
 
-    source: Source
+    source: "Source"
     future: Future
     context: contextvars.Context
     """Whoever brought it: reasons are said in that language."""
@@ -138,7 +148,8 @@ class Service:
         self._line: deque[_Ticket] = deque()
         self._changed = threading.Condition()
         self.judge: Judge | None = None
-        self._running, self.stopping, self._mean_s = 0, False, 1.0
+        self._running, self._mean_s = 0, 1.0
+        self.stopping, self.broken = False, False
         self._loaded = threading.Event()
         self._workers = [
             threading.Thread(target=self._work, name=f"judge-{index}", daemon=True)
@@ -151,6 +162,8 @@ class Service:
             self.judge = load()
         except Exception:
             log.exception("the model cannot be loaded")
+            self.broken = True
+            self._loaded.set()
             return
         for worker in self._workers:
             worker.start()
@@ -159,7 +172,13 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether clips are taken."""
-        return self._loaded.is_set() and not self.stopping
+        return self._loaded.is_set() and not self.stopping and not self.broken
+
+    def unready(self) -> Unavailable:
+        """Why no clips are taken."""
+        if self.stopping:
+            return Stopping(STOPPING_S)
+        return Broken(_LONGEST_RETRY_S) if self.broken else Loading()
 
     @property
     def queued(self) -> int:
@@ -175,22 +194,20 @@ class Service:
         """Refuse where `submit` would, before the clip is there.
 
         Raises:
-            Unavailable: Loading, Busy or Stopping.
+            Unavailable: Loading, Broken, Busy or Stopping.
         """
-        if self.stopping:
-            raise Stopping(STOPPING_S)
-        if not self._loaded.is_set():
-            raise Loading()
+        if not self.ready:
+            raise self.unready()
         place = self._running + len(self._line) - self.threads + 1
         if place > self.waiting:
             wait_s = math.ceil(place * self._mean_s / self.threads)
             raise Busy(place, min(max(wait_s, 1), _LONGEST_RETRY_S))
 
-    def submit(self, source: Source) -> "Future[Verdict]":
+    def submit(self, source: "Source") -> "Future[Verdict]":
         """Put a clip into the line; a future that is cancelled leaves it at once.
 
         Raises:
-            Unavailable: Loading, Busy or Stopping; the future may hold Late, or the clip's AudioError.
+            Unavailable: As `admit`; the future may hold Late, or the clip's AudioError.
         """
         future: Future[Verdict] = Future()
         ticket = _Ticket(source, future, contextvars.copy_context(), self._clock() + self.deadline_s)
@@ -201,7 +218,7 @@ class Service:
         future.add_done_callback(self._leave)
         return future
 
-    def check(self, source: Source) -> "Verdict":
+    def check(self, source: "Source") -> "Verdict":
         """Judge a clip and wait for it, and before that for the model.
 
         Raises:
@@ -269,19 +286,24 @@ def _settle(future: Future, answer: Any, error: BaseException | None) -> None:
 
 
 class Judging:
-    """Judges clips as `Predictor.check` does, and decodes them in processes of their own."""
+    """A Predictor that has decoded and judged a clip, so that the first one brought need not wait."""
 
-    def __init__(self, predictor: "Predictor", decoders: "Decoders"):
-        """Start the processes and judge a little noise, so that the first clip need not wait."""
-        self.predictor, self.decoders = predictor, decoders
-        decoders.start()
-        noise = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
-        predictor.check((16_000, noise))
+    def __init__(self, predictor: "Predictor"):
+        """Judge noise."""
+        self.predictor = predictor
+        predictor.check(noise())
 
-    def __call__(self, source: Source) -> "Verdict":
+    def __call__(self, source: "Source") -> "Verdict":
         """Judge a clip.
 
         Raises:
             AudioError: If it cannot be judged.
         """
-        return self.predictor.judge(self.decoders.load(source))
+        return self.predictor.check(source)
+
+
+def noise() -> bytes:
+    """Three seconds of it, as a WAV file."""
+    wave, file = np.random.default_rng(0).normal(0, 0.1, 48_000), io.BytesIO()
+    soundfile.write(file, wave, 16_000, format="WAV")
+    return file.getvalue()

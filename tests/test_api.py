@@ -588,9 +588,9 @@ def test_the_answer_is_the_predictor_s():
     from ncdetect.decoding_process import Decoders
     from ncdetect.service import Judging
 
-    predictor = Predictor.from_pretrained("tiny-resnet")
     decoders = Decoders(1)
-    service = Service(lambda: Judging(predictor, decoders), threads=1)
+    predictor = Predictor.from_pretrained("tiny-resnet", decode=decoders.load)
+    service = Service(lambda: Judging(predictor), threads=1)
     service._loaded.wait(120)
     server = Server(
         Api(service, lambda: [about(predictor)], tokens=Tokens("")).app(), service, "127.0.0.1", 0

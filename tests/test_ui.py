@@ -10,7 +10,8 @@ import pytest
 from ncdetect import wording
 from ncdetect.audio import AudioError, QualityWarning
 from ncdetect.predictor import Band, Neighbour, Verdict, Window
-from ncdetect.ui import check, examples, lab, model, page, verdict
+from ncdetect.service import Busy
+from ncdetect.ui import check, examples, lab, model, page, second, verdict
 from ncdetect.ui.private import Uploads
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,6 +168,22 @@ def test_a_fault_of_ours_shows_no_traceback(monkeypatch):
     monkeypatch.setattr(model.predictor(), "check", broken)
     shown = check.show(example_named("headline").file)
     assert check.failed() in shown.card and "secret" not in shown.card
+
+
+def test_a_full_line_is_told_with_the_place_in_it(monkeypatch):
+    def full(_):
+        raise Busy(17, 12)
+
+    monkeypatch.setattr(model.service(), "check", full)
+    shown = check.show(example_named("headline").file)
+    assert "number 17 in the line: try again in 12 seconds" in shown.card and shown.checked is None
+    with pytest.raises(gr.Error, match="number 17 in the line"):
+        check.check("clip.wav", Uploads(Path("nowhere")))
+
+
+def test_clips_of_the_page_are_decoded_in_processes_of_their_own():
+    assert model.predictor().decode == model.decoders().load
+    assert second.predictor("tiny-resnet").decode == model.decoders().load
 
 
 def test_the_api_answers_with_the_verdict_and_keeps_no_clip(tmp_path):

@@ -112,7 +112,7 @@ def test_what_cannot_be_judged_is_a_sentence(tmp_path, monkeypatch):
     def broken():
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(model, "predictor", broken)
+    monkeypatch.setattr(model, "service", broken)
     row = several.judge("a", str(letter), 9)
     assert row.verdict is None and "went wrong here" in row.error and "secret" not in row.error
 

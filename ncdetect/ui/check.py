@@ -62,11 +62,12 @@ def nothing() -> Shown:
 def show(path: str | Path, example: examples.Example | None = None) -> Shown:
     """Judge a file and put the verdict into words; a file that cannot be judged becomes its sentence."""
     from ncdetect.audio import AudioError
+    from ncdetect.service import Unavailable
 
     try:
-        found = model.predictor().check(path)
+        found = model.service().check(path)
         card = verdict.card(found, model.bands(), model.facts().get("agreement"), example)
-    except AudioError as error:
+    except (AudioError, Unavailable) as error:
         return Shown(verdict.failure(str(error)), str(error), None, "")
     except Exception:
         log.exception("a clip could not be judged")
@@ -85,12 +86,11 @@ def show_example(name: str) -> Shown:
 
 def warm_up() -> None:
     """Load the model and judge a little noise, so that the first visitor does not wait for it."""
-    import numpy as np
+    from ncdetect.service import noise
 
-    noise = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
     # Without a model the page still stands, and says of each clip that something is wrong here.
     with contextlib.suppress(Exception):
-        found = model.predictor().check((16_000, noise))
+        found = model.service().check(noise())
         for panel in PANELS:
             panel.ready(Checked("", found))
 
@@ -102,12 +102,13 @@ def check(file: str, uploads: Uploads) -> dict[str, Any]:
         gradio.Error: If it cannot be judged, with a sentence for laymen.
     """
     from ncdetect.audio import AudioError
+    from ncdetect.service import Unavailable
 
     if not file:
         raise gr.Error(say("Send one audio file."), print_exception=False)
     try:
-        return model.predictor().check(file).to_dict()
-    except AudioError as error:
+        return model.service().check(file).to_dict()
+    except (AudioError, Unavailable) as error:
         raise gr.Error(str(error), print_exception=False) from None
     finally:
         uploads.release(file)
@@ -198,12 +199,12 @@ def build(uploads: Uploads) -> None:
     outputs = [card, star, details, *panels, checked]
     clip.input(
         on_clip, clip, outputs, api_visibility="private", show_progress="minimal", show_progress_on=card,
-        trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
+        trigger_mode="always_last", concurrency_limit=None,
     )  # fmt: skip
     for group in groups:
         group.pick(
             on_example, None, [clip, *outputs], api_visibility="private", show_progress="hidden",
-            trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
+            trigger_mode="always_last", concurrency_limit=None,
         )  # fmt: skip
 
 
@@ -223,9 +224,7 @@ def build_api(uploads: Uploads) -> None:
         """Judge one audio file: is the voice real or synthetic? Answers with the verdict and its reasons."""
         return check(file, uploads)
 
-    gr.Button(visible=False).click(
-        check_file, file, answer, api_name="check", concurrency_id="judge", concurrency_limit=2
-    )
+    gr.Button(visible=False).click(check_file, file, answer, api_name="check", concurrency_limit=None)
 
 
 def leave(uploads: Uploads, session: str | None) -> None:

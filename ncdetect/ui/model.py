@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ncdetect.decoding_process import Decoders
     from ncdetect.predictor import Band, Predictor
     from ncdetect.record import TrackRecord
+    from ncdetect.service import Service
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 NAME = "listener"
@@ -25,7 +27,27 @@ def predictor() -> "Predictor":
 def _load(name: str) -> "Predictor":
     from ncdetect.predictor import Predictor
 
-    return Predictor.from_pretrained(name)
+    return Predictor.from_pretrained(name, decode=decoders().load)
+
+
+@functools.cache
+def decoders() -> "Decoders":
+    """The processes in which visitors' clips are decoded: what a hostile file does ends there."""
+    from ncdetect.decoding_process import Decoders
+
+    return Decoders()
+
+
+line: dict[str, int] = {}
+"""Options of `service`, to be set before its first use: threads that judge, clips that may wait."""
+
+
+@functools.cache
+def service() -> "Service":
+    """The line in which all clips stand that this process judges with the page's model."""
+    from ncdetect.service import Judging, Service
+
+    return Service(lambda: Judging(predictor()), **line)
 
 
 @functools.cache

@@ -74,7 +74,8 @@ def hear(path: str, verdict: "Verdict | None" = None) -> Heard:
     """
     from ncdetect import audio
 
-    clip, predictor = audio.load(path), model.predictor()
+    predictor = model.predictor()
+    clip = predictor.decode(path)
     embedded = predictor.embed(clip)
     embedding, _ = embedded.mean()
     return Heard(verdict or predictor.judge(clip, embedded), embedding, audio.high_band_level(clip.wave))
@@ -227,17 +228,17 @@ def build(checked: gr.State, uploads: Uploads) -> gr.HTML:
 
     recording.input(
         on_recording, [recording, checked], [known, shown, choice], api_visibility="private",
-        show_progress="minimal", show_progress_on=shown, trigger_mode="always_last", concurrency_id="judge",
+        show_progress="minimal", show_progress_on=shown, trigger_mode="always_last", concurrency_id="compare",
         concurrency_limit=2,
     )  # fmt: skip
     choice.input(
         on_choice, [choice, checked], [known, shown, recording], api_visibility="private",
-        show_progress="minimal", show_progress_on=shown, trigger_mode="always_last", concurrency_id="judge",
+        show_progress="minimal", show_progress_on=shown, trigger_mode="always_last", concurrency_id="compare",
         concurrency_limit=2,
     )  # fmt: skip
     # A recording that was brought is compared with the next clip too.
     checked.change(
         compare, [known, checked], shown, api_visibility="private", show_progress="hidden",
-        trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
+        trigger_mode="always_last", concurrency_id="compare", concurrency_limit=2,
     )  # fmt: skip
     return offer

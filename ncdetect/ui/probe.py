@@ -86,7 +86,7 @@ def hold(checked: Checked | None) -> Iterator[dict[str, Any]]:
         if not checked.there:
             yield answer | {"state": "failed", "html": failure(_gone())}
             return
-        wave, part = audio.load(checked.path).wave, probe.part_of(checked.verdict.windows)
+        wave, part = model.predictor().decode(checked.path).wave, probe.part_of(checked.verdict.windows)
         if part:
             wave = wave[slice(*(round(seconds * audio.SAMPLE_RATE) for seconds in part))]
         measured = probe_words.records(probe_words.FILE, model.NAME)

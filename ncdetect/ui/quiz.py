@@ -56,7 +56,7 @@ def clips() -> tuple[Clip, ...]:
 def judge(file: Path) -> Answer | None:
     """What the page's model says of a clip, kept; None where it fails."""
     try:
-        found = model.predictor().check(file)
+        found = model.service().check(file)
     except Exception:
         log.exception("a clip of the quiz could not be judged")
         return None

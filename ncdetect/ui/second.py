@@ -101,7 +101,7 @@ def predictor(name: str) -> "Predictor":
 def _load(name: str) -> "Predictor":
     from ncdetect.predictor import Predictor
 
-    return Predictor.from_pretrained(model.CHECKPOINTS / name)
+    return Predictor.from_pretrained(model.CHECKPOINTS / name, decode=model.decoders().load)
 
 
 def answer(name: str | None, checked: Checked | None) -> str:
@@ -224,6 +224,6 @@ def build(checked: gr.State, _: Uploads) -> gr.HTML:
     for event, progress in ((choice.input, "minimal"), (checked.change, "hidden")):
         event(
             answer, [choice, checked], shown, api_visibility="private", show_progress=progress,
-            trigger_mode="always_last", concurrency_id="judge", concurrency_limit=2,
+            trigger_mode="always_last", concurrency_id="compare", concurrency_limit=2,
         )  # fmt: skip
     return shown

@@ -57,14 +57,15 @@ def judge(name: str, file: str, size: int) -> Row:
         size: In bytes, as the browser says.
     """
     from ncdetect.audio import MAX_BYTES, AudioError
+    from ncdetect.service import Unavailable
 
     try:
         if size > MAX_BYTES:
             raise AudioError("too_large", size / 2**20)
         if not file:
             return Row(name, error=say("This file did not arrive here. Try it once more."))
-        return Row(name, model.predictor().check(file))
-    except AudioError as error:
+        return Row(name, model.service().check(file))
+    except (AudioError, Unavailable) as error:
         return Row(name, error=str(error))
     except Exception:
         log.exception("one of several clips could not be judged")

@@ -117,8 +117,8 @@ def explain(checked: Checked | None) -> Iterator[dict[str, Any]]:
         yield answer
         return
     try:
-        wave, part = audio.load(checked.path).wave, moments.part_of(checked.verdict)
         predictor = model.predictor()
+        wave, part = predictor.decode(checked.path).wave, moments.part_of(checked.verdict)
         detector = predictor.trained.detector
         found = moments.moments_of(detector, wave, part)
         answer |= {"html": card(found, moments.spectrogram(found.wave)), "sounds": sounds(found)}
