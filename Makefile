@@ -15,8 +15,11 @@ setup: .venv/.ready
 app: setup
 	$(BIN)/python app.py
 
+# Each worker has a server and a Chromium of its own, and one thread.
+WORKERS ?= 2
+
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

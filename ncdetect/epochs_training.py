@@ -12,19 +12,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
-from torch import nn
 
-from ncdetect import detector_study, training
+from ncdetect import detector_study, listening, training
 from ncdetect.corpora import Manifest
 from ncdetect.detector_study import DEV, Change
 from ncdetect.epochs import Moment
 from ncdetect.features import FeatureBatches, FeatureWindows
-from ncdetect.listening import CLEAN, WATCHED_CLIPS
+from ncdetect.listening import CLEAN
 from ncdetect.loading import Batch
-from ncdetect.losses import LOSSES
 from ncdetect.models import Detector
-from ncdetect.models.listener import Projection
 from ncdetect.training import Fit
 
 MOMENTS = (0, 0.02, 0.04, 0.07, 0.12, 0.18, 0.25, 0.37, 0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6)
@@ -50,7 +46,7 @@ class Watcher:
             average: Decay of the averaged weights, see `Recipe.average`.
         """
         self.detector, self.batches, self.windows = detector, batches, windows
-        self.average = training._Average(detector, average)
+        self.average = training.Average(detector, average)
         self.moments: list[Moment] = []
         self.epoch = 0
 
@@ -101,26 +97,14 @@ def watched(data: Path, work: Path, change: Change, seed: int) -> tuple[Manifest
             f"{error.filename} is missing: `python -m ncdetect detector` makes it"
         ) from None
     recipe = dataclasses.replace(setting.recipe, seed=seed)
-    learned = Manifest(manifest.root, tuple(manifest.clips[row] for row in train))
-    torch.manual_seed(seed)
-    projection = Projection(pooled[CLEAN].values.shape[1], setting.embedding_dim, setting.dropout)
-    top = Detector(nn.Identity(), projection, setting.embedding_dim)
-    parts = [pooled[name].subset(train) for name in setting.copies]
-    whole = np.arange(len(train))
-    projection.standardise_on(torch.cat([part.batch(whole).wave for part in parts]))
-    damaged = (1 - setting.clean) / max(1, len(parts) - 1)
-    shares = [setting.clean if name == CLEAN else damaged for name in setting.copies]
-    batches = FeatureBatches(
-        parts, learned, setting.batch_size, seed, setting.balance, setting.epoch_clips,
-        shares if len(parts) > 1 else None, setting.mixup,
-    )  # fmt: skip
-    rows = np.concatenate([train, dev])
-    watcher = Watcher(top, batches, FeatureWindows(pooled[CLEAN].subset(rows)), recipe.average)
+    rows, watchers = np.concatenate([train, dev]), []
+
+    def watch(top: Detector, batches: FeatureBatches) -> Watcher:
+        watchers.append(Watcher(top, batches, FeatureWindows(pooled[CLEAN].subset(rows)), recipe.average))
+        return watchers[0]
+
     with TemporaryDirectory() as folder:
-        fit = training.fit(
-            top, batches, FeatureWindows(pooled[CLEAN].subset(dev)),
-            FeatureWindows(pooled[CLEAN].subset(train[:WATCHED_CLIPS])), recipe, Path(folder),
-            loss=LOSSES[setting.loss], progress=watcher,
-        )  # fmt: skip
+        setting = dataclasses.replace(setting, recipe=recipe)
+        _, fit = listening.probe(pooled, manifest, train, dev, setting, Path(folder), watch=watch)
     clips = Manifest(manifest.root, tuple(manifest.clips[row] for row in rows))
-    return clips, watcher.moments, fit
+    return clips, watchers[0].moments, fit

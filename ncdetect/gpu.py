@@ -1,7 +1,8 @@
 """Many clips at once on a GPU: this machine's, or one that Hugging Face's ZeroGPU lends a Space for a call.
 
-Single clips stay on the CPU, where they take milliseconds: to borrow a GPU for them would only spend what a
-visitor has of it.
+Nothing on the page asks for it: single clips stay on the CPU, where they take a fraction of a second, and to
+borrow a GPU for them would only spend what a visitor has of it. A Space on ZeroGPU does not start without one
+such function, though, and who has many clips may call it.
 """
 
 import functools
@@ -58,13 +59,6 @@ def _predictor(name: str) -> "Predictor":
     """A Predictor whose model lies on the GPU, where there is one; not the page's, which stays on the CPU."""
     import torch
 
-    from ncdetect.models import Output
     from ncdetect.predictor import Predictor
 
-    predictor = Predictor.from_pretrained(name)
-    if torch.cuda.is_available():
-        # A Predictor knows arrays only: here its batches travel to the GPU, and the answers back.
-        model = predictor.trained.to("cuda")
-        model.register_forward_pre_hook(lambda _, inputs: tuple(wave.to("cuda") for wave in inputs))
-        model.register_forward_hook(lambda _, __, output: Output(*(part.cpu() for part in output)))
-    return predictor
+    return Predictor.from_pretrained(name, device="cuda" if torch.cuda.is_available() else None)

@@ -165,6 +165,7 @@ def probe(
     folder: Path,
     epoch_done: Callable[[Epoch], None] = lambda _: None,
     targets: Mapping[str, np.ndarray] | None = None,
+    watch: Callable[[Detector, FeatureBatches], Progress] | None = None,
 ) -> tuple[Detector, Fit]:
     """Train projection and head on pooled statistics.
 
@@ -178,6 +179,7 @@ def probe(
         epoch_done: Is told of each epoch.
         targets: By copy, what is learned of each of the manifest's clips, 0 (real) to 1 (fake), (N,); None
             is its label.
+        watch: Is told what is trained, and on what; its answer is handed the batches of each epoch.
 
     Returns:
         A detector that reads statistics, and how its training went.
@@ -198,7 +200,8 @@ def probe(
         parts, _part(manifest, train), setting.batch_size, setting.recipe.seed, setting.balance,
         setting.epoch_clips, _shares(setting), setting.mixup,
     )  # fmt: skip
-    fit = _fit(top, batches, pooled[CLEAN], manifest, train, dev, setting, folder, epoch_done)
+    progress = watch(top, batches) if watch else training.unwatched
+    fit = _fit(top, batches, pooled[CLEAN], manifest, train, dev, setting, folder, epoch_done, progress)
     return top.eval(), fit
 
 
@@ -311,6 +314,7 @@ def _fit(
     setting: Probe | Tuning,
     folder: Path,
     epoch_done: Callable[[Epoch], None],
+    progress: Progress = training.unwatched,
 ) -> Fit:
     drawn = np.random.default_rng(setting.recipe.seed).permutation(len(train))[:WATCHED_CLIPS]
     watched = train[np.sort(drawn)]
@@ -318,6 +322,7 @@ def _fit(
         detector, batches, FeatureWindows(clean.subset(dev)), FeatureWindows(clean.subset(watched)),
         setting.recipe, folder, loss=LOSSES[setting.loss],
         sources=pipeline.sources_of(_part(manifest, watched), _part(manifest, dev)), epoch_done=epoch_done,
+        progress=progress,
     )  # fmt: skip
 
 

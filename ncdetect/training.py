@@ -176,6 +176,11 @@ def _fabric(precision: str) -> Fabric:
     return Fabric(accelerator="auto", devices=1, plugins=[_ExactInput(precision, device)])
 
 
+def unwatched(batches: Iterable, _: str) -> Iterable:
+    """Progress that nobody looks at."""
+    return batches
+
+
 def fit(
     detector: Detector,
     train: Callable[[int], Iterable],
@@ -185,7 +190,7 @@ def fit(
     folder: Path,
     loss: Callable[[Output, Tensor], Tensor] = bce_loss,
     sources: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
-    progress: Progress = lambda batches, _: batches,
+    progress: Progress = unwatched,
     epoch_done: Callable[[Epoch], None] = lambda _: None,
 ) -> Fit:
     """Train a detector and leave it with the weights of its best epoch.
@@ -219,7 +224,7 @@ def fit(
         detector.to(memory_format=torch.channels_last)
     trainable = [parameter for parameter in detector.parameters() if parameter.requires_grad]
     optimisers = _optimisers(detector, recipe)
-    average = _Average(detector, recipe.average) if recipe.average else None
+    average = Average(detector, recipe.average) if recipe.average else None
     if state:
         state.restore(detector, optimisers[0], average)
     state = state or _State(precision=precision)
@@ -362,10 +367,11 @@ def _optimisers(detector: Detector, recipe: Recipe) -> list[torch.optim.Optimize
     return found
 
 
-class _Average:
+class Average:
     """An exponential moving average of a detector's weights; its start weighs no more than what follows."""
 
     def __init__(self, detector: Detector, decay: float):
+        """Begin with the weights as they are, float ones only."""
         self.detector, self.decay, self.steps = detector, decay, 0
         self.values = {name: value.detach().clone() for name, value in self._floats()}
 
@@ -375,6 +381,7 @@ class _Average:
 
     @torch.no_grad()
     def update(self) -> None:
+        """Take in the weights of one more step."""
         self.steps += 1
         kept = min(self.decay, self.steps / (self.steps + 10))
         for name, value in self._floats():
@@ -484,7 +491,7 @@ class _State:
             new = torch.cat(parts).cpu().to(self.draws[name].dtype)
             self.draws[name] = torch.cat([self.draws[name], new])
 
-    def restore(self, detector: Detector, optimiser: torch.optim.Optimizer, average: _Average | None) -> None:
+    def restore(self, detector: Detector, optimiser: torch.optim.Optimizer, average: Average | None) -> None:
         moments: dict[int, dict[str, Tensor]] = {}
         weights = {}
         for name, value in self.tensors.items():
@@ -507,7 +514,7 @@ class _State:
         detector: Detector,
         optimiser: torch.optim.Optimizer,
         recipe: Recipe,
-        average: _Average | None,
+        average: Average | None,
     ) -> None:
         tensors = {f"model/{name}": value for name, value in detector.state_dict().items()}
         tensors |= {f"draws/{name}": value for name, value in self.draws.items()}
