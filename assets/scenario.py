@@ -49,9 +49,9 @@ def card(path: str) -> str:
     return f'#tabs [data-clip="{path}"]'
 
 
-def tab(place: int) -> str:
-    """Selector of a tab by its place."""
-    return f"#tabs > .tab-wrapper [role=tablist] button >> nth={place}"
+def tab(name: str) -> str:
+    """Selector of a tab by the module that lays it out."""
+    return f"#tab-{name}-button"
 
 
 OWN = "practice/clips/0029.opus"
@@ -150,7 +150,7 @@ SCENARIO = (
         "lab",
         (
             Act("look", 0.6),
-            Act("click", 0.7, tab(1)),
+            Act("click", 0.7, tab("lab")),
             Act("wait", 0.4, ".nc-lab .nc-plot canvas"),
             Act("look", 0.7, ".nc-lab-grid"),
             Act("drag", 1.6, "#keep-fake", "0.12"),
@@ -163,18 +163,18 @@ SCENARIO = (
         "inside",
         (
             Act("look", 0.5),
-            Act("click", 0.6, tab(2)),
+            Act("click", 0.6, tab("inside")),
             Act("wait", 0.4, ".nc-inside-play:enabled"),
             Act("look", 0.6, ".nc-inside-stage"),
             Act("live", 6.0),
         ),
-        when=tab(2),
+        when=tab("inside"),
     ),
     Scene(
         "quiz",
         (
             Act("look", 0.5),
-            Act("click", 0.6, tab(4)),
+            Act("click", 0.6, tab("quiz")),
             Act("click", 0.7, ".nc-quiz [data-kind]"),
             Act("wait", 0.4, ".nc-quiz-play"),
             Act("live", 3.6),
@@ -182,7 +182,7 @@ SCENARIO = (
             Act("wait", 0.5, ".nc-quiz-reveal:not([hidden])"),
             Act("rest", 2.6),
         ),
-        when=tab(4),
+        when=tab("quiz"),
     ),
-    Scene("limits", (Act("look", 0.5), Act("click", 0.6, tab(0)), Act("rest", 3.0))),
+    Scene("limits", (Act("look", 0.5), Act("click", 0.6, tab("check")), Act("rest", 3.0))),
 )

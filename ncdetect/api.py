@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +22,9 @@ from ncdetect.api_schema import form, problems
 from ncdetect.audio import AudioError, Source
 from ncdetect.predictor import Predictor, Verdict
 from ncdetect.service import Busy, Late, Service, Unavailable
+
+if TYPE_CHECKING:
+    from ncdetect.api_stream import StreamLimits
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
@@ -64,6 +67,7 @@ class Api:
         limits: Limits | None = None,
         tokens: Tokens | None = None,
         clock: Callable[[], float] = time.monotonic,
+        streams: "StreamLimits | None" = None,
     ):
         """Put an API before a service.
 
@@ -73,11 +77,12 @@ class Api:
             limits: Of requests.
             tokens: None takes those of the environment.
             clock: Of the rate limit, in seconds.
+            streams: Limits of /v1/stream.
         """
         self.service, self.models, self.limits = service, models, limits or Limits()
         self.tokens = Tokens() if tokens is None else tokens
         self.rate, self.held = RateLimit(self.limits, clock), Held(self.limits.held_bytes)
-        self.metrics = Metrics(service)
+        self.metrics, self.streams = Metrics(service), streams
 
     def app(self, page: ASGIApp | None = None) -> Door:
         """The application, with the page behind the same door where there is one."""
@@ -89,7 +94,7 @@ class Api:
         )  # fmt: skip
         app.include_router(self._health())
         app.include_router(self._judging())
-        app.include_router(stream_router(self))
+        app.include_router(stream_router(self, self.streams))
         api_schema.complete(app)
         told = (Problem, AudioError, Unavailable, RequestValidationError, ClientDisconnect, HTTPException)
         for kind in (*told, Exception):

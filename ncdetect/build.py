@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ncdetect import cards, database, experiments, findings, findings_words, pipeline, tables
+from ncdetect import cards, database, experiments, files, findings, findings_words, pipeline, tables
 from ncdetect.bank import EXAMPLES, EmbeddingBank
 from ncdetect.checkpoint import BANK_FILE, CARD_FILE, CHECKPOINTS, CONFIG_FILE, TrainedDetector
 from ncdetect.corpora import Manifest
@@ -198,7 +198,7 @@ def _publish_bank(plan: Plan, study: Study, corpus: str) -> EmbeddingBank:
     folder.mkdir(parents=True, exist_ok=True)
     trained.bank.save(folder / BANK_FILE)
     config = dataclasses.asdict(trained.config) | {"model_sha256": trained.sha256}
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    files.write_text(folder / CONFIG_FILE, json.dumps(config, indent=2, sort_keys=True) + "\n")
     return trained.bank
 
 
@@ -273,7 +273,7 @@ def _ship(
 
 def _write_corpus_card(plan: Plan, corpus: str, bank: EmbeddingBank, row: Sequence[Figures]) -> None:
     card = cards.corpus_card(corpus, bank.model, len(bank), row)
-    (plan.out / "corpora" / corpus / CARD_FILE).write_text(card, "utf-8")
+    files.write_text(plan.out / "corpora" / corpus / CARD_FILE, card)
 
 
 def example_waves(file: Path) -> Waves:
@@ -285,10 +285,12 @@ def example_waves(file: Path) -> Waves:
 
 def _write_figures(folder: Path, figures: Mapping[str, Sequence[Figures]]) -> None:
     rows = [{"model": name} | entry.row() for name, entries in figures.items() for entry in entries]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "build.csv").open("w", newline="", encoding="utf-8") as stream:
+    with (
+        files.replacing(folder / "build.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     command = "Made by `python -m ncdetect build --data DATA`: EER in % with its 95 % interval."
-    (folder / "build.md").write_text(f"{command}\n\n{cards.figures_table(figures)}\n", "utf-8")
+    files.write_text(folder / "build.md", f"{command}\n\n{cards.figures_table(figures)}\n")

@@ -179,6 +179,8 @@ class TrainedDetector(
         """Write the checkpoint to `folder`, replacing what is there only when all of it is written."""
         folder = Path(folder)
         writing, old = folder.with_name(f".{folder.name}.writing"), folder.with_name(f".{folder.name}.old")
+        if old.exists() and not folder.exists():  # killed between the two renames below
+            old.rename(folder)
         for leftover in (writing, old):
             shutil.rmtree(leftover, ignore_errors=True)
         self.save_pretrained(writing)

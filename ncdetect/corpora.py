@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ncdetect.files import replacing
 from ncdetect.labels import Label
 
 SPLITS = ("train", "dev", "eval")
@@ -249,7 +250,7 @@ class Manifest:
     def write(self, csv_path: Path | str, extra: Mapping[str, Sequence[object]] | None = None) -> None:
         """Write the CSV that `read` reads: `read(path, root=manifest.root) == manifest`.
 
-        The file appears whole or not at all: it is written under a temporary name beside it and renamed.
+        The file appears whole or not at all.
 
         Args:
             csv_path: The file, replaced if there.
@@ -264,21 +265,18 @@ class Manifest:
                 raise ValueError(f"extra column {name!r} is one of the manifest's own: {', '.join(COLUMNS)}")
             if len(values) != len(self):
                 raise ValueError(f"extra column {name!r} has {len(values)} values for {len(self)} clips")
-        file = Path(csv_path)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as stream:
-                writer = csv.writer(stream, lineterminator="\n")
-                writer.writerow((*COLUMNS, *extra))
-                for clip, *values in zip(self.clips, *extra.values(), strict=True):
-                    writer.writerow(
-                        (clip.path, clip.corpus, clip.split, clip.label.word, clip.generator, clip.kind)
-                        + (clip.speaker, clip.recording, clip.language, clip.source, clip.license)
-                        + (clip.original_format, clip.original_rate, clip.seconds, *values)
-                    )
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with (
+            replacing(Path(csv_path)) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as stream,
+        ):
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow((*COLUMNS, *extra))
+            for clip, *values in zip(self.clips, *extra.values(), strict=True):
+                writer.writerow(
+                    (clip.path, clip.corpus, clip.split, clip.label.word, clip.generator, clip.kind)
+                    + (clip.speaker, clip.recording, clip.language, clip.source, clip.license)
+                    + (clip.original_format, clip.original_rate, clip.seconds, *values)
+                )
 
     @classmethod
     def union(cls, *manifests: "Manifest") -> "Manifest":

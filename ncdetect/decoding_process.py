@@ -51,7 +51,7 @@ _REQUEST, _ANSWER = (
 )  # lengths of a file, and of the JSON before samples
 _READY = b"."
 _PIPE_BYTES = 2**20
-_SECRET = re.compile("TOKEN|SECRET|PASSWORD|KEY", re.IGNORECASE)
+SECRET = re.compile("TOKEN|SECRET|PASSWORD|KEY", re.IGNORECASE)
 
 
 class Decoders:
@@ -120,7 +120,7 @@ class _Process:
         package = str(Path(__file__).resolve().parents[1])
         paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         # What reads hostile files is not told secrets, and needs no threads.
-        env = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+        env = {name: value for name, value in os.environ.items() if not SECRET.search(name)}
         env |= {
             "PYTHONPATH": paths,
             "PYTHONSAFEPATH": "1",
@@ -214,7 +214,7 @@ def _exactly(pipe: BinaryIO, size: int) -> bytes:
     return data
 
 
-def _limit(memory_bytes: int) -> None:
+def limit_memory(memory_bytes: int) -> None:
     """Limit this process, for good: its memory, and no file or memory image may be written."""
     if not resource:
         return
@@ -225,7 +225,7 @@ def _limit(memory_bytes: int) -> None:
         _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes)
 
 
-def _limit_time(seconds: float) -> None:
+def limit_time(seconds: float) -> None:
     """Limit the processor time from now on; the kernel ends the process when it is spent."""
     if resource:
         used = resource.getrusage(resource.RUSAGE_SELF)
@@ -260,13 +260,13 @@ def main(memory_bytes: int) -> None:
     files, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with answers
     audio.load((audio.SAMPLE_RATE, np.sin(np.arange(audio.SAMPLE_RATE))))  # what is loaded at first use
-    _limit(memory_bytes)
+    limit_memory(memory_bytes)
     answers.write(_READY)
     answers.flush()
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             (size,) = _REQUEST.unpack(_exactly(files, _REQUEST.size))
-            _limit_time(KILL_AFTER_S)
+            limit_time(KILL_AFTER_S)
             told, wave = _answer(_exactly(files, size))
             written = json.dumps(told).encode()
             answers.write(_ANSWER.pack(len(written)) + written)

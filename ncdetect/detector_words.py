@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ncdetect import error_groups
+from ncdetect import error_groups, files
 from ncdetect.pipeline import Figures
 
 if TYPE_CHECKING:
@@ -43,11 +43,14 @@ def write(changes: Sequence["Change"], rows: Rows, shipped: Sequence["Shipped"],
         for seed, figures in entry.figures.items()
     ]  # fmt: skip
     columns = list(dict.fromkeys(name for row in table for name in row))
-    with (folder / f"{FILE}.csv").open("w", newline="", encoding="utf-8") as stream:
+    with (
+        files.replacing(folder / f"{FILE}.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
-    (folder / f"{FILE}.md").write_text(markdown(changes, rows, shipped), "utf-8")
+    files.write_text(folder / f"{FILE}.md", markdown(changes, rows, shipped))
     return [folder / f"{FILE}.csv", folder / f"{FILE}.md"]
 
 

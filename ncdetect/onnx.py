@@ -111,20 +111,16 @@ def export(
     _describe(graph, reference.trained, reference.name, precision)
     file = (locate(name) if out is None else out) / ONNX_FILES[precision]
     with replacing(file) as temporary:
-        try:
-            temporary.write_bytes(graph.SerializeToString())
-            backend = OnnxBackend(temporary, reference.trained.sha256)
-            other = Predictor(reference.trained, reference.name, backend)
-            parity = Parity.of(reference, other, clips)
-            if precision != "int8" and (parity.changed or not parity.score_error <= SCORE_ERROR):
-                raise ExportError(
-                    f"the graph of {name} differs from PyTorch by up to {parity.score_error:.1e} in a score "
-                    f"(allowed: {SCORE_ERROR:.0e}) and in {len(parity.changed)} of {parity.clips} verdicts: "
-                    "it was not written"
-                )
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        temporary.write_bytes(graph.SerializeToString())
+        backend = OnnxBackend(temporary, reference.trained.sha256)
+        other = Predictor(reference.trained, reference.name, backend)
+        parity = Parity.of(reference, other, clips)
+        if precision != "int8" and (parity.changed or not parity.score_error <= SCORE_ERROR):
+            raise ExportError(
+                f"the graph of {name} differs from PyTorch by up to {parity.score_error:.1e} in a score "
+                f"(allowed: {SCORE_ERROR:.0e}) and in {len(parity.changed)} of {parity.clips} verdicts: "
+                "it was not written"
+            )
     return file, parity
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from ncdetect.audio import AudioError
+from ncdetect.files import replacing
 from ncdetect.predictor import Predictor
 
 SCORE_COLUMNS = (
@@ -49,8 +50,7 @@ def score_manifest(
         raise ValueError(f"{manifest} has no column `path`; it has: {', '.join(columns) or 'nothing'}")
     columns = [name for name in columns if name not in SCORE_COLUMNS]
     failed = 0
-    temporary = out.with_name(f".{out.name}.writing")
-    with temporary.open("w", encoding="utf-8", newline="") as stream:
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(
             stream, [*columns, *SCORE_COLUMNS], extrasaction="ignore", lineterminator="\n"
         )
@@ -59,7 +59,6 @@ def score_manifest(
             scores = _scores(predictor, root, row["path"] or "")
             failed += bool(scores["error"])
             writer.writerow(row | scores)
-    temporary.replace(out)
     return len(rows) - failed, failed
 
 

@@ -13,7 +13,7 @@ from assets import film, make_video, scenario
 from assets.film import FADE, Film, Sound, mix
 from ncdetect.audio import SAMPLE_RATE
 from ncdetect.language import speaking
-from ncdetect.ui import check, examples, inside, lab, model, page, present, quiz
+from ncdetect.ui import examples, model, page, present
 
 
 def acts():
@@ -172,10 +172,9 @@ def test_a_scene_without_its_panel_is_left_out_with_a_warning(tmp_path, caplog):
     assert stage.film.clock == pytest.approx(shown), "what was begun of a scene is not shown"
 
 
-def test_the_talk_knows_the_places_of_the_tabs():
-    tabs = list(page.tabs().values())
-    places = present.CHECK, present.LAB, present.INSIDE, present.QUIZ
-    assert [tabs[place] for place in places] == [check.build, lab.build, inside.build, quiz.build]
+def test_the_talk_opens_tabs_that_are_there():
+    opened = {f"tab-{point.tab}" for point in present.talk()}
+    assert opened < {page.tab_id(build) for build in page.tabs().values()}
 
 
 def test_nine_clips_are_at_hand_those_of_the_talk_first():

@@ -393,8 +393,7 @@
       for (const room of element.querySelectorAll(".nc-inside-room")) alarm(room)(error);
     });
     element.querySelector("[data-results]").addEventListener("click", () => {
-      // Results is the tab after this one.
-      document.querySelector("#tabs button[role=tab][aria-selected=true]")?.nextElementSibling?.click();
+      document.getElementById("tab-results-button").click();
       window.scrollTo({ top: 0 });
     });
   };

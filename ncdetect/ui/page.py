@@ -12,17 +12,17 @@ from starlette.middleware import Middleware
 
 from ncdetect import plots
 from ncdetect.language import ENGLISH, NAMES, catalogue, in_language, say, speaking, spoken
-from ncdetect.ui import about, check, document, examples, inside, lab, present, quiz, results
+from ncdetect.ui import about, check, document, examples, inside, lab, microphone, present, quiz, results
 from ncdetect.ui.private import LARGEST_AGE_S, SWEEP_EVERY_S, Uploads
 
 HERE = Path(__file__).parent
 SCRIPTS = (
-    "language.js", "map.js", "check.js", "why.js", "operating.js", "probe.js", "lab.js", "lab_training.js",
-    "inside.js", "quiz.js", "present.js",
+    "language.js", "sound.js", "map.js", "check.js", "why.js", "operating.js", "probe.js", "lab.js",
+    "lab_training.js", "inside.js", "quiz.js", "present.js", "microphone.js",
 )  # fmt: skip
 STYLES = (
     "page.css", "cards.css", "why.css", "operating.css", "probe.css", "pair.css", "several.css", "report.css",
-    "inside.css", "results.css", "quiz.css", "about.css", "present.css",
+    "inside.css", "results.css", "quiz.css", "about.css", "present.css", "microphone.css",
 )  # fmt: skip
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
@@ -31,12 +31,18 @@ def tabs() -> dict[str, Callable[[Uploads], None]]:
     """The tabs by their names."""
     return {
         say("Check a clip"): check.build,
+        say("Live"): microphone.build,
         say("Sampling lab"): lab.build,
         say("Inside the model"): inside.build,
         say("Results"): results.build,
         say("Try yourself"): quiz.build,
         say("About"): about.build,
     }
+
+
+def tab_id(build_tab: Callable[[Uploads], None]) -> str:
+    """How scripts know a tab: by the module that lays it out; the id of its button ends in `-button`."""
+    return f"tab-{build_tab.__module__.rpartition('.')[2]}"
 
 
 def build(folder: Path) -> gr.Blocks:
@@ -67,7 +73,7 @@ def _lay_out(demo: gr.Blocks, uploads: Uploads, language: str) -> None:
         present.build()
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for name, build_tab in tabs().items():
-                with gr.Tab(name):
+                with gr.Tab(name, elem_id=tab_id(build_tab)):
                     build_tab(uploads)
 
         def on_leave(request: gr.Request) -> None:

@@ -13,7 +13,7 @@
     watcher.observe(document.body, { childList: true, subtree: true });
   });
 
-  const openTab = (place) => document.querySelectorAll("#tabs > .tab-wrapper [role=tab]")[place]?.click();
+  const openTab = (name) => document.getElementById(`tab-${name}-button`)?.click();
 
   // Something new inside the element, or patience at its end.
   const changed = (element) => new Promise((done) => {
@@ -23,7 +23,7 @@
   });
 
   const run = async (clip) => {
-    openTab(0);
+    openTab("check");
     const card = () => document.querySelector(`#tabs [data-clip="${CSS.escape(clip)}"]`);
     if (!card()) document.querySelector("#more-clips .label-wrap:not(.open)")?.click();
     const button = await seen(card), verdict = document.querySelector("#verdict");
@@ -61,7 +61,7 @@
       place = wanted;
       show();
       const { at, tab, run: clip } = points[place].dataset;
-      openTab(Number(tab));
+      openTab(tab);
       if (clip && clip !== playing) await play(clip);
       const target = at && await seen(() => document.querySelector(`${at}:not(:empty)`));
       if (place !== wanted) return; // somebody is faster than the page

@@ -12,8 +12,6 @@ REAL, FAKE = "headline-real-june-mailbox.flac", "headline-fake-rhvoice-bdl-numbe
 SPLICED = "spliced-longer-allison-hibari.flac"
 MOST_CLIPS = 9
 """As many as there are keys from 1 to 9."""
-CHECK, LAB, INSIDE, QUIZ = 0, 1, 2, 4
-"""Places in `page.tabs`."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,8 @@ class Point:
     says: str
     at: str = ""
     """Selector of what it is about, brought into sight; the top of the page where there is none."""
-    tab: int = CHECK
+    tab: str = "check"
+    """By the module that lays it out."""
     clip: str = ""
     """The example that it runs."""
 
@@ -84,15 +83,15 @@ def talk() -> tuple[Point, ...]:
             "lab",
             say("The Sampling lab: how few clips does a model need, and which ones?"),
             "#lab .nc-lab-grid",
-            LAB,
+            "lab",
         ),
         Point(
             "inside",
             say("Inside the model: while it learns, the voices gather in two camps."),
             "#inside",
-            INSIDE,
+            "inside",
         ),
-        Point("quiz", say("Can you hear it yourself? You against the model, blind."), "#quiz", QUIZ),
+        Point("quiz", say("Can you hear it yourself? You against the model, blind."), "#quiz", "quiz"),
         Point("limits", say("It can be wrong. Take it as a hint, never as evidence.")),
     )
 

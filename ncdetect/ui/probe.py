@@ -1,6 +1,5 @@
 """Does the verdict hold? The clip again as over a phone line, as MP3, with noise, and cut, when asked for."""
 
-import base64
 import io
 import logging
 import wave as wav
@@ -17,6 +16,7 @@ from ncdetect.language import say
 from ncdetect.ui import model, probe_words
 from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
+from ncdetect.ui.sound import FADE_SAMPLES, packed, pcm
 from ncdetect.ui.verdict import shape
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 HEARD_S = 2.7
 """So much of a clip can be heard after each damage: eight of them stay below 1 MB."""
-FADE_SAMPLES = 80
-"""Over which a sound begins and ends: an edge would be heard as a click."""
 PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg>'
 NOTHING: dict[str, Any] = {"key": "", "state": "ready", "html": "", "rows": {}, "sounds": {}, "end": ""}
 
@@ -182,15 +180,13 @@ def loudest(wave: NDArray[np.float32], seconds: float = HEARD_S) -> int:
 def sound(wave: NDArray[np.float32], start: int) -> str:
     """What can be heard of a wave: HEARD_S from a sample on, as a WAV of 16 bit at 16 kHz in base64."""
     from ncdetect.audio import SAMPLE_RATE
-    from ncdetect.masking import share_of
 
     cut = wave[start : start + round(HEARD_S * SAMPLE_RATE)]
-    faded = cut * share_of([(0, len(cut))], len(cut), FADE_SAMPLES)
     stream = io.BytesIO()
     with wav.open(stream, "wb") as file:
         file.setparams((1, 2, SAMPLE_RATE, len(cut), "NONE", ""))
-        file.writeframes((32_767 * faded).astype("<i2").tobytes())
-    return base64.b64encode(stream.getvalue()).decode()
+        file.writeframes(pcm(cut, FADE_SAMPLES))
+    return packed(stream.getvalue())
 
 
 def _percent(one: "Probed") -> int:

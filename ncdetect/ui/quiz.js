@@ -3,11 +3,6 @@
   const nc = window.ncdetect;
   const RATE = 16000, BARS = 90;
 
-  const samplesOf = (text) => {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return Float32Array.from(new Int16Array(bytes.buffer), (value) => value / 32768);
-  };
-
   // Loudness of BARS stretches against the loudest, as bars about the middle.
   const wave = (samples) => {
     const step = samples.length / BARS, levels = [];
@@ -88,7 +83,7 @@
     };
     const fetchClip = (at) => {
       if (at >= clips || sounds[at]) return;
-      sounds[at] = call("quiz_clip", { round, number: at }).then((found) => found && samplesOf(found.sound));
+      sounds[at] = call("quiz_clip", { round, number: at }).then((found) => found && nc.samples(found.sound));
     };
 
     const question = (at) => {

@@ -4,7 +4,6 @@ A round lies on the server under an opaque token. Before the answer the page get
 nothing else: no name, no file, no label.
 """
 
-import base64
 import functools
 import logging
 import secrets
@@ -23,6 +22,7 @@ from ncdetect.language import say
 from ncdetect.quiz import Answer, Clip, Round
 from ncdetect.ui import model, quiz_told
 from ncdetect.ui.private import Uploads
+from ncdetect.ui.sound import packed, pcm
 from ncdetect.ui.verdict import shape
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def _game(request: Mapping[str, Any]) -> Game:
 def _sound(file: Path) -> str:
     from ncdetect.audio import load
 
-    return base64.b64encode((32_767 * load(file).wave).astype("<i2").tobytes()).decode()
+    return packed(pcm(load(file).wave))
 
 
 def page() -> str:

@@ -4,11 +4,6 @@
   const RATE = 16000, ROUNDS = 2, PAUSE_S = 0.25;
   let context = null;
 
-  const samplesOf = (text) => {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return Float32Array.from(new Int16Array(bytes.buffer), (value) => value / 32768);
-  };
-
   nc.why = (element, props, ask, watch) => {
     const body = element.querySelector("div");
     let current = null, drawn = false, sounds = [], playing = null;
@@ -36,7 +31,7 @@
       const again = playing && playing.number === number;
       stop();
       if (again) return;
-      const samples = samplesOf(sounds[number]), length = samples.length / RATE + PAUSE_S;
+      const samples = nc.samples(sounds[number]), length = samples.length / RATE + PAUSE_S;
       context = context || new AudioContext();
       context.resume();
       const buffer = context.createBuffer(1, samples.length + PAUSE_S * RATE, RATE);

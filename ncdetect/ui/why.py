@@ -1,6 +1,5 @@
 """Why: the moments that moved the score, to see on the spectrogram and to hear, computed when asked for."""
 
-import base64
 import logging
 from collections.abc import Iterator
 from html import escape
@@ -15,6 +14,7 @@ from ncdetect.language import number, say
 from ncdetect.ui import model, why_picture
 from ncdetect.ui.checked import Checked
 from ncdetect.ui.private import Uploads
+from ncdetect.ui.sound import FADE_SAMPLES, packed, pcm
 from ncdetect.ui.verdict import shape
 
 if TYPE_CHECKING:
@@ -236,21 +236,19 @@ def outcome(moments: "Moments", test: "Deletion", probability: Any) -> tuple[str
     return f"{found} {matter if clear else hardly}", clear
 
 
-def sounds(moments: "Moments", fade: int = 80) -> list[str]:
-    """The named moments to hear: 16 bit at 16 kHz as base64.
+def sounds(moments: "Moments", fade: int = FADE_SAMPLES) -> list[str]:
+    """The named moments to hear, packed.
 
     Args:
         moments: What is heard.
-        fade: Samples over which each begins and ends: an edge would be heard as a click.
+        fade: Samples over which each begins and ends.
     """
     from ncdetect.audio import SAMPLE_RATE
-    from ncdetect.masking import share_of
 
     cuts = [
         moments.wave[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)] for start, end in moments.regions
     ]
-    faded = [cut * share_of([(0, len(cut))], len(cut), fade) for cut in cuts]
-    return [base64.b64encode((32_767 * cut).astype("<i2").tobytes()).decode() for cut in faded]
+    return [packed(pcm(cut, fade)) for cut in cuts]
 
 
 def steps(moments: "Moments", step_s: float = 0.1) -> NDArray[np.float64]:

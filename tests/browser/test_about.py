@@ -7,7 +7,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-p
 
 def opened(page):
     page.set_default_timeout(120_000)
-    page.locator("#tabs > .tab-wrapper [role=tab]").nth(5).click()
+    page.locator("#tab-about-button").click()
     page.locator(".nc-about-cite").wait_for()
     return page.locator("#about")
 

@@ -9,8 +9,8 @@ from ncdetect.ui import document, examples, page
 from tests.browser.test_check_page import example
 
 SLOW_MS = 120_000
-READY = {0: "#verdict", 1: ".nc-lab[data-measured]"}
-"""By its place, what stands in a tab once it is filled; the others are filled at once."""
+READY = {"Check a clip": "#verdict", "Sampling lab": ".nc-lab[data-measured]"}
+"""By its name, what stands in a tab once it is filled; the others are filled at once."""
 ENGLISH = re.compile(
     r"\b(the|and|of|is|are|clip|clips|voice|fake|real|likely|undecided|distance|known|nearest|average|with"
     r"|your|this|that|which|why|show|hear|try|sounds?|fewer|kept|loading|upload|record)\b",
@@ -65,7 +65,7 @@ def test_every_tab_is_open_to_everybody(open_page, axe, width, scheme):
     for place, name in enumerate(page.tabs()):
         tabs.nth(place).focus()
         opened.keyboard.press("Enter")
-        opened.locator(READY.get(place, f"#tabs [role=tab].selected:has-text('{name}')")).first.wait_for()
+        opened.locator(READY.get(name, f"#tabs [role=tab].selected:has-text('{name}')")).first.wait_for()
         box = tabs.nth(place).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width, "a tab beyond the edge of the screen"
         assert axe(opened) == [], name

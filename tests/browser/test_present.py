@@ -62,7 +62,7 @@ def test_the_keys_lead_through_the_talk_and_escape_gives_the_page_back(presentin
     page.keyboard.press("b")
     assert place(page) == f"1 of {len(points)}"
 
-    page.locator('#tabs [role="tab"]').nth(1).click()
+    page.locator("#tab-lab-button").click()
     page.locator(".nc-lab .nc-number input").first.focus()
     page.keyboard.press("n")
     page.keyboard.press("1")

@@ -30,7 +30,7 @@ CLUES = re.compile(
 
 def opened(page):
     page.set_default_timeout(SLOW_MS)
-    page.locator("#tabs > .tab-wrapper [role=tab]").nth(4).click()
+    page.locator("#tab-quiz-button").click()
     page.locator("#quiz [data-kind]").first.wait_for()
     return page.locator("#quiz")
 
@@ -105,9 +105,9 @@ def test_on_a_phone_in_german_it_fits_and_falls_silent_with_its_tab(open_page, s
     quiz.locator("[data-kind=hard]").click()
     asked(quiz, 1)
     quiz.locator(".nc-quiz-play.nc-playing").wait_for()
-    page.locator("#tabs > .tab-wrapper [role=tab]").nth(5).click()
+    page.locator("#tab-about-button").click()
     quiz.locator(".nc-quiz-play.nc-playing").wait_for(state="detached")
-    page.locator("#tabs > .tab-wrapper [role=tab]").nth(4).click()
+    page.locator("#tab-quiz-button").click()
     quiz.locator("[data-answer=fake]").click()
     quiz.locator("[data-next]").wait_for()
     assert "Sie sagten künstlich" in quiz.inner_text()
