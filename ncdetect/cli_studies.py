@@ -48,7 +48,12 @@ def record_command(data: Data, checkpoint: Checkpoint = DEFAULT) -> None:
     """Judge all test clips, and keep what was said of them beside the checkpoint: its track record."""
     from ncdetect import record
 
-    typer.echo(str(record.write(checkpoint, data, progress_bar)))
+    file = record.write(checkpoint, data, progress_bar)
+    typer.echo(str(file))
+    found = record.TrackRecord.load(file.parent)
+    for part in record.PARTS:
+        if rates := found.rates(part=part):
+            typer.echo(f"{part}, of 100 clips of a class: {rates.said}")
 
 
 @studies.command(name="joined")

@@ -63,6 +63,20 @@ class Rates:
     fakes_called_real: Interval
     fakes_undecided: Interval
 
+    @property
+    def said(self) -> str:
+        """All of it in a line, in per cent."""
+
+        def cell(share: Interval) -> str:
+            value, low, high = (round(100 * number) for number in (share.value, share.low, share.high))
+            return f"{value} [{low}, {high}]"
+
+        return (
+            f"{self.reals} reals called fake {cell(self.reals_called_fake)}, undecided "
+            f"{cell(self.reals_undecided)}; {self.fakes} fakes called real {cell(self.fakes_called_real)}, "
+            f"undecided {cell(self.fakes_undecided)}"
+        )
+
 
 @dataclass(frozen=True)
 class Like:

@@ -64,6 +64,7 @@ def test_rates_are_counted_among_all_clips_of_a_class():
     values = [found.reals_called_fake, found.reals_undecided, found.fakes_called_real, found.fakes_undecided]
     assert [one.value for one in values] == pytest.approx([0.25, 0.25, 0.2, 0.4])
     assert all(one.low <= one.value <= one.high for one in values)
+    assert found.said.startswith("4 reals called fake 25 [") and "; 5 fakes called real 20 [" in found.said
 
 
 def test_more_suspicion_accuses_more_and_misses_less():
