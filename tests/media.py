@@ -7,7 +7,7 @@ import av
 import numpy as np
 import soundfile
 
-from ncdetect.audio import SAMPLE_RATE
+from ncdetect.audio import SAMPLE_RATE, AudioError
 
 
 def tone(rate_hz: int, seconds: float = 1.5, hertz: float = 440.0, level: float = 0.5) -> np.ndarray:
@@ -148,3 +148,12 @@ _register(
     mpegts     48000 lossy mpegts mp2
     """,
 )
+
+
+def read(load, source):
+    """What comes of a source: all fields, or the error's."""
+    try:
+        clip = load(source)
+    except AudioError as error:
+        return error.args
+    return {name: value.tobytes() if name == "wave" else value for name, value in vars(clip).items()}

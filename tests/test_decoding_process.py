@@ -11,7 +11,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from media import FORMATS, speech_like
+from media import FORMATS, read, speech_like
 from mutations import mutated
 from ncdetect import audio, decoding_process
 from ncdetect.audio import SAMPLE_RATE, AudioError
@@ -38,15 +38,6 @@ def process_of(decoders: Decoders) -> psutil.Process:
     found = decoders._idle.get()
     decoders._idle.put(found)
     return psutil.Process(found.process.pid)
-
-
-def read(load, source):
-    """What comes of a source: all fields, or the error's."""
-    try:
-        clip = load(source)
-    except AudioError as error:
-        return error.args
-    return {name: value.tobytes() if name == "wave" else value for name, value in vars(clip).items()}
 
 
 def in_background(decoders: Decoders, data: bytes) -> tuple[threading.Thread, list]:

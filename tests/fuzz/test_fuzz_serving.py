@@ -1,15 +1,20 @@
 """Hostile files and requests, many of them, through the decoding process and the API."""
 
+import contextlib
+import json
 import threading
 import time
 from types import SimpleNamespace
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from malformed import make_malformed
+from media import read
 from mutations import mutated, whole_files
 from ncdetect import audio
 from ncdetect.api import Api
@@ -17,7 +22,8 @@ from ncdetect.api_limits import Limits, Tokens
 from ncdetect.api_server import Server
 from ncdetect.audio import AudioError
 from ncdetect.decoding_process import Decoders
-from ncdetect.service import Service
+from ncdetect.predictor import Predictor
+from ncdetect.service import Judging, Service
 from sentences import assert_plain_sentence
 
 
@@ -49,13 +55,6 @@ def url(decoders):
 
 
 def test_every_malformed_file_is_read_as_without_a_process(decoders, tmp_path):
-    def read(load, file):
-        try:
-            clip = load(file)
-        except AudioError as error:
-            return error.args
-        return clip.wave.tobytes(), {name: value for name, value in vars(clip).items() if name != "wave"}
-
     for file, kind in make_malformed(tmp_path):
         assert read(decoders.load, file) == read(audio.load, file), kind
 
@@ -103,6 +102,54 @@ def test_bodies_through_the_api(url, path, method, body, kind):
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+FIRST = st.one_of(
+    st.just({"format": "opus"}),
+    st.fixed_dictionaries(
+        {
+            "format": st.sampled_from(("s16le", "f32le", "f64le", "")),
+            "rate": st.one_of(
+                st.sampled_from((8_000, 16_000, 44_100)), st.integers(), st.floats(), st.none()
+            ),
+            "channels": st.sampled_from((1, 2)) | st.integers() | st.text(max_size=3),
+        }
+    ),
+    st.recursive(st.none() | st.integers() | st.text(max_size=9), st.lists, max_leaves=9),
+)
+"""What may be sent first: what is allowed, what looks like it, and any JSON."""
+
+
+@pytest.fixture(scope="module")
+def stream(decoders):
+    """A server that judges streams."""
+    predictor = Predictor.from_pretrained("tiny-resnet", decode=decoders.load)
+    service = Service(lambda: Judging(predictor))
+    app = Api(service, lambda: [], Limits(per_minute=1e6, burst=100), Tokens("")).app()
+    server = Server(app, service, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not (server.started and service.ready):
+        time.sleep(0.01)
+    yield "ws://{}:{}/v1/stream".format(*server.servers[0].sockets[0].getsockname())
+    server.should_exit = True
+    thread.join(60)
+
+
+@settings(max_examples=max(1, settings().max_examples // 5))
+@given(FIRST, st.lists(st.one_of(mutated(), st.binary(max_size=99), st.text(max_size=30)), max_size=5))
+def test_messages_through_a_stream(stream, first, messages):
+    """Whatever comes, a stream ends with a verdict or a code, and the next one is served."""
+    with connect(stream, open_timeout=60, close_timeout=60) as socket:
+        with contextlib.suppress(ConnectionClosed):
+            for message in (json.dumps(first), *messages, json.dumps({"end": True})):
+                socket.send(message)
+        told = None
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                told = json.loads(socket.recv(timeout=60))
+    assert told["type"] in ("final", "error") and told.get("code") != "failed", told
+    assert socket.protocol.close_rcvd.code in (1000, 4400, 4413, 4422), told
 
 
 def test_the_document_is_kept_by_schemathesis(url):
