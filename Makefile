@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup app test lint bench fuzz video
+.PHONY: setup app test lint bench fuzz audit video
 
 setup: .venv/.ready
 
@@ -38,3 +38,8 @@ EXAMPLES ?= 2000
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	NCDETECT_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest --override-ini addopts= --timeout 0 -q -s tests/fuzz
+
+# Known vulnerabilities of what is installed; it asks an advisory database, so it needs the network.
+audit: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python -m pip_audit --skip-editable

@@ -25,6 +25,7 @@ def main() -> None:
         server_name=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
         server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
         prevent_thread_lock=True,
+        state_session_capacity=page.SESSIONS,
         **page.launch_options(),
     )
     check.warm_up()

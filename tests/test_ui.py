@@ -235,6 +235,7 @@ def test_only_check_is_public(tmp_path):
     ]
     assert public == ["check"]
     assert demo.delete_cache is not None and sum(demo.delete_cache) <= 600
+    assert demo.state_session_capacity == page.SESSIONS <= 1000
     assert any(target[1] == "unload" for fn in demo.fns.values() for target in fn.targets)
 
 

@@ -24,6 +24,8 @@ STYLES = (
     "page.css", "cards.css", "why.css", "operating.css", "probe.css", "pair.css", "several.css", "report.css",
     "inside.css", "results.css", "quiz.css", "about.css", "present.css", "microphone.css",
 )  # fmt: skip
+SESSIONS = 500
+"""So many visitors' states are kept, the latest; Gradio holds 0.3 MB for each, and for each call from outside."""
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
 
@@ -55,6 +57,7 @@ def build(folder: Path) -> gr.Blocks:
     with gr.Blocks(
         title=document.title(), delete_cache=(SWEEP_EVERY_S, LARGEST_AGE_S), analytics_enabled=False
     ) as demo:
+        demo.state_session_capacity = SESSIONS
         uploads = watch_uploads(demo, folder)
         check.build_api(uploads)
         _lay_out(demo, uploads, ENGLISH)
