@@ -11,6 +11,7 @@ import typer
 
 from ncdetect.audio import AudioError
 from ncdetect.checkpoint import DEFAULT, CheckpointError, locate
+from ncdetect.cli_cluster import cluster
 from ncdetect.cli_options import Checkpoint, Corpora, Data, progress_bar
 from ncdetect.cli_studies import studies
 from ncdetect.files import replacing
@@ -140,7 +141,7 @@ def train(
     from ncdetect.checkpoint import TrainedDetector
     from ncdetect.layouts import open_corpus
     from ncdetect.loading import Balance, Waves
-    from ncdetect.training import Optimiser, Recipe, Schedule, remove_state
+    from ncdetect.training import Optimiser, Recipe, Schedule, is_helper, is_launched, remove_state
 
     for name, value, allowed in (
         ("balance", balance, get_args(Balance)),
@@ -158,16 +159,23 @@ def train(
     draws = pipeline.Data(batch_size, balance, epoch_clips or None, augment, adversarial, adversarial_steps)
     start = TrainedDetector.from_pretrained(init).detector if init else None
     if folds:
+        if is_launched():
+            raise ValueError("folds are trained by one process: leave torchrun out")
         known = Waves(manifest.select(split=["train", "dev"]))
         found = crossvalidation.run(model, known, folds, out, recipe, draws, progress_bar, start, typer.echo)
         for line in crossvalidation.lines(found):
             typer.echo(line)
         return
-    typer.echo(f"{model} on {len(parts['train'].manifest)} train and {len(parts['dev'].manifest)} dev clips")
+    if not is_helper():
+        typer.echo(
+            f"{model} on {len(parts['train'].manifest)} train and {len(parts['dev'].manifest)} dev clips"
+        )
     detector, fit = pipeline.train_detector(
         model, parts["train"], parts["dev"], out / "run", recipe, draws, progress_bar,
         lambda epoch: typer.echo(pipeline.describe(epoch)), start,
     )  # fmt: skip
+    if is_helper():  # torchrun started it beside a first process, which goes on alone
+        return
     facts = pipeline.training_facts(parts["train"].manifest, "all", fit, recipe, draws)
     pipeline.finish(model, detector, parts["train"], parts["dev"], facts, maps=maps).save(out / "checkpoint")
     remove_state(out / "run")
@@ -395,3 +403,4 @@ def serve_command(
 
 
 app.add_typer(studies)
+app.add_typer(cluster, name="cluster")

@@ -1,5 +1,6 @@
 """From a manifest to batches: decoded clips, balanced draws, crops, collation."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,7 +171,9 @@ class TrainBatches:
             if self.in_order
             else balanced_rows(self.waves.manifest, self.balance, rng, self.epoch_clips)
         )
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+        # Processes that train together damage their clips each in its own way.
+        process = int(os.environ["RANK"]) if torch.distributed.is_torchelastic_launched() else 0
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch + 1_000_000_007 * process)
 
         def collate(items: list[tuple[NDArray[np.float32], int, int]]) -> Batch:
             batch = _collate(items)

@@ -1,12 +1,15 @@
 """The training loop: early stopping, resume to the same result, a log line an epoch. Fabric runs it.
 
-Nothing here knows architectures or corpora: `fit` takes a detector and batches.
+Nothing here knows architectures or corpora: `fit` takes a detector and batches. Processes that torchrun
+starts train one detector together (DDP): each takes its share of every batch, gradients are averaged, and the
+first alone evaluates and writes.
 """
 
 import dataclasses
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, nullcontext, suppress
@@ -23,6 +26,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from ncdetect import collapse, metrics
 from ncdetect.files import replacing
@@ -68,7 +72,8 @@ class Recipe:
     seed: int = 0
     """Of initial weights and dropout; batches have the same."""
     precision: str = "auto"
-    """`auto` (the faster of the two on this machine), `32-true`, `bf16-mixed` or `16-mixed`."""
+    """`auto` (the faster of the two on this machine; 32-true for several processes without GPUs, which might
+    not agree), `32-true`, `bf16-mixed` or `16-mixed`."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +174,46 @@ class _ExactInput(MixedPrecision):
         return data
 
 
+def is_launched() -> bool:
+    """Whether torchrun started this process."""
+    return torch.distributed.is_torchelastic_launched()
+
+
+def is_helper() -> bool:
+    """Whether torchrun started this process beside a first one, which alone writes what comes of it."""
+    return is_launched() and os.environ["RANK"] != "0"
+
+
 def _fabric(precision: str) -> Fabric:
-    if not precision.endswith("-mixed"):
-        return Fabric(accelerator="auto", devices=1, precision=precision)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Fabric(accelerator="auto", devices=1, plugins=[_ExactInput(precision, device)])
+    options: dict[str, object] = {"accelerator": "auto", "devices": 1, "precision": precision}
+    if precision.endswith("-mixed"):
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        options |= {"precision": None, "plugins": [_ExactInput(precision, device)]}
+    if is_launched():
+        here, all_ = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+        options |= {"devices": here, "num_nodes": all_ // here, "strategy": "ddp"}
+    fabric = Fabric(**options)
+    fabric.launch()
+    return fabric
+
+
+def _shared(fabric: Fabric, batches: Iterable) -> Iterable:
+    """This process's part of each batch: every n-th clip of n processes' batch, as many for each.
+
+    What cannot be divided, and a batch with fewer than two clips for each (batch normalisation needs them),
+    is left out. The clips of other processes are not read.
+
+    Raises:
+        ValueError: If there are several processes, and the batches are of a kind that cannot be divided.
+    """
+    count, first = fabric.world_size, fabric.global_rank
+    if count == 1:
+        return batches
+    if not isinstance(batches, DataLoader):
+        raise ValueError(f"{type(batches).__name__} cannot be shared among processes: train in one")
+    whole = (list(rows) for rows in batches.batch_sampler)
+    own = [rows[first : len(rows) // count * count : count] for rows in whole if len(rows) >= 2 * count]
+    return DataLoader(batches.dataset, batch_sampler=own, collate_fn=batches.collate_fn)
 
 
 def unwatched(batches: Iterable, _: str) -> Iterable:
@@ -196,7 +236,8 @@ def fit(
     """Train a detector and leave it with the weights of its best epoch.
 
     Killed at any point and called again with the same arguments and folder, it goes on and ends in the same
-    result as an unbroken run.
+    result as an unbroken run. Several processes must see the same folder; batch statistics are those of each
+    process's share, as always with DDP, and so many processes make the same steps as one would.
 
     Args:
         detector: Freshly built; its initial weights are drawn anew from the recipe's seed by the caller.
@@ -212,7 +253,8 @@ def fit(
         epoch_done: Is told of each finished epoch.
 
     Raises:
-        ValueError: If the folder holds a run with another recipe.
+        ValueError: If the folder holds a run with another recipe, or several processes cannot share the
+            batches.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = _State.load(folder / STATE_FILE, recipe)
@@ -233,12 +275,14 @@ def fit(
     while not state.finished(recipe):
         started = time.perf_counter()
         epoch = len(state.history)
-        # Dropout draws from the global generator; seeding each epoch makes a resumed run draw the same.
-        torch.manual_seed(recipe.seed * 100_003 + epoch)
+        # Dropout draws from the global generator; seeding each epoch makes a resumed run draw the same, and
+        # every process something else.
+        torch.manual_seed(recipe.seed * 100_003 + epoch + 1_000_000_007 * fabric.global_rank)
         model.train()
         losses, rows, scores = [], [], []
-        batches = train(epoch)
-        for step, batch in enumerate(progress(_on(fabric, batches), f"epoch {epoch + 1}")):
+        batches = _shared(fabric, train(epoch))
+        shown = progress if fabric.is_global_zero else unwatched
+        for step, batch in enumerate(shown(_on(fabric, batches), f"epoch {epoch + 1}")):
             for optimiser in optimisers:
                 _set_rate(optimiser, recipe, epoch + step / len(batches))
                 optimiser.zero_grad()
@@ -252,21 +296,24 @@ def fit(
             losses.append(value.detach())
             rows.append(batch.row)
             scores.append(output.score.detach().float())
-        train_loss = float(torch.stack(losses).mean())
+        train_loss = float(fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean"))
         if not np.isfinite(train_loss):
             raise FloatingPointError(f"loss {train_loss} in epoch {epoch + 1}: lower the learning rate")
-        with average.applied() if average else nullcontext():
-            recalibrate_norms(model, islice(_on(fabric, train(epoch)), NORM_BATCHES))
-            held_out, watched = embed(model, _on(fabric, dev)), embed(model, _on(fabric, watch))
-            entry = _measure(epoch, train_loss, watched, held_out, sources, detector.head.weight, started)
-            state.history.append(entry)
-            state.drawn(rows, scores)
-            if state.best_epoch == epoch:
-                _write(folder / BEST_FILE, dict(detector.state_dict()), {})
-        state.save(folder / STATE_FILE, detector, optimisers[0], recipe, average)
-        _write_log(folder / LOG_FILE, state.history)
-        log.info("epoch %d: dev loss %.4f, dev EER %.3f", epoch + 1, entry.dev_loss, entry.dev_eer)
-        epoch_done(entry)
+        state.drawn(_gathered(fabric, rows), _gathered(fabric, scores))
+        if fabric.is_global_zero:
+            # The detector itself, not DDP's wrapper, whose every pass waits for the other processes.
+            with average.applied() if average else nullcontext(), fabric.autocast():
+                recalibrate_norms(detector, islice(_on(fabric, train(epoch)), NORM_BATCHES))
+                held_out, watched = embed(detector, _on(fabric, dev)), embed(detector, _on(fabric, watch))
+                entry = _measure(epoch, train_loss, watched, held_out, sources, detector.head.weight, started)
+                state.history.append(entry)
+                if state.best_epoch == epoch:
+                    _write(folder / BEST_FILE, dict(detector.state_dict()), {})
+            state.save(folder / STATE_FILE, detector, optimisers[0], recipe, average)
+            _write_log(folder / LOG_FILE, state.history)
+            log.info("epoch %d: dev loss %.4f, dev EER %.3f", epoch + 1, entry.dev_loss, entry.dev_eer)
+            epoch_done(entry)
+        state.history = fabric.broadcast(state.history)
 
     for parameter in trainable:  # also those that a rate of 0 kept still
         parameter.requires_grad_(True)
@@ -304,10 +351,12 @@ def choose_precision(detector: Detector, batch: object, steps: int = 3) -> str:
     """The faster of float32 and mixed bfloat16 for a training step on this machine, by trying both.
 
     bfloat16 pays only where the processor has it; elsewhere it is several times slower. The detector's
-    weights and buffers are left as they were.
+    weights and buffers are left as they were. Several processes without GPUs do not try.
     """
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    if is_launched():
+        return "32-true"
     kept = {name: value.clone() for name, value in detector.state_dict().items()}
     detector.train()
     seconds = {}
@@ -322,6 +371,12 @@ def choose_precision(detector: Detector, batch: object, steps: int = 3) -> str:
         seconds[precision] = min(timings)
     detector.load_state_dict(kept)
     return min(seconds, key=seconds.__getitem__)
+
+
+def _gathered(fabric: Fabric, parts: list[Tensor]) -> Tensor:
+    """What each process has of every batch, (S,) each, in the order of the undivided batches."""
+    own = torch.cat(parts)
+    return own if fabric.world_size == 1 else fabric.all_gather(own).T.reshape(-1)
 
 
 def _on(fabric: Fabric, batches: Iterable) -> Iterable:
@@ -485,11 +540,10 @@ class _State:
         draws = {name: tensors.pop(f"draws/{name}") for name in ("row", "score")}
         return cls(described["precision"], history, tensors, draws)
 
-    def drawn(self, rows: list[Tensor], scores: list[Tensor]) -> None:
-        """Add an epoch's draws, batch by batch."""
-        for name, parts in (("row", rows), ("score", scores)):
-            new = torch.cat(parts).cpu().to(self.draws[name].dtype)
-            self.draws[name] = torch.cat([self.draws[name], new])
+    def drawn(self, rows: Tensor, scores: Tensor) -> None:
+        """Add an epoch's draws."""
+        for name, new in (("row", rows), ("score", scores)):
+            self.draws[name] = torch.cat([self.draws[name], new.cpu().to(self.draws[name].dtype)])
 
     def restore(self, detector: Detector, optimiser: torch.optim.Optimizer, average: Average | None) -> None:
         moments: dict[int, dict[str, Tensor]] = {}

@@ -25,7 +25,7 @@ STYLES = (
     "inside.css", "results.css", "quiz.css", "about.css", "present.css", "microphone.css",
 )  # fmt: skip
 SESSIONS = 500
-"""So many visitors' states are kept, the latest; Gradio holds 0.3 MB for each, and for each call from outside."""
+"""So many visitors' states are kept, the latest: Gradio holds 0.3 MB for each, and for each API call."""
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 
 
