@@ -83,6 +83,21 @@ def served(tmp_path_factory):
             process.wait(60)
 
 
+def assert_same(found, expected):
+    """Equal, numbers up to what another number of threads would change in their last digits."""
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    else:
+        assert found == expected
+
+
 def all_of(ask, clips):
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(ask, clips))
@@ -92,7 +107,7 @@ def test_over_http(served, clips, expected):
     def ask(clip):
         return httpx.post(f"http://{served}/v1/check", files={"file": clip.read_bytes()}, timeout=120).json()
 
-    assert all_of(ask, clips) == expected
+    assert_same(all_of(ask, clips), expected)
 
 
 def test_by_a_stream(served, clips, expected):
@@ -113,7 +128,7 @@ def test_by_a_stream(served, clips, expected):
                 pass
             return message.get("verdict", message)
 
-    assert all_of(ask, clips) == expected
+    assert_same(all_of(ask, clips), expected)
 
 
 def test_on_the_page(served, clips, expected):
@@ -128,7 +143,7 @@ def test_on_the_page(served, clips, expected):
         assert kind.endswith("event: complete"), data
         return json.loads(data.removeprefix("data: "))[0]
 
-    assert all_of(ask, clips) == expected
+    assert_same(all_of(ask, clips), expected)
 
 
 def test_on_the_command_line(clips, expected, tmp_path):
@@ -141,12 +156,14 @@ def test_on_the_command_line(clips, expected, tmp_path):
     with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["verdict"] for row in rows] == [one["verdict"] for one in expected]
-    assert [row["score"] for row in rows] == [f"{one['score']:.6f}" for one in expected]
+    np.testing.assert_allclose(
+        [float(row["score"]) for row in rows], [one["score"] for one in expected], atol=1e-4
+    )
     said = subprocess.run(
         [*command, "check", clips[0], "--json", "--checkpoint", NAME],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    assert json.loads(said) == expected[0]
+    assert_same(json.loads(said), expected[0])
 
 
 def test_with_onnx(clips, expected, tmp_path):

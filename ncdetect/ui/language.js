@@ -15,10 +15,16 @@
     for (const link of element.querySelectorAll("a")) link.search = location.search;
   };
 
-  // On a phone the row of tabs scrolls: the one that is chosen comes into sight.
-  document.addEventListener("focusin", (event) => {
-    if (event.target.matches("#tabs [role=tab]")) event.target.scrollIntoView({ block: "nearest", inline: "center" });
-  });
+  // On a phone the row of tabs scrolls: the one that is chosen comes into sight. A tab that is only pressed must
+  // stay under the finger, or the click meets nothing.
+  const intoSight = (event) => {
+    const tab = event.target.closest?.("#tabs [role=tab]");
+    if (tab && (event.type === "click" || tab.matches(":focus-visible"))) {
+      tab.scrollIntoView({ block: "nearest", inline: "center" });
+    }
+  };
+  document.addEventListener("focusin", intoSight);
+  document.addEventListener("click", intoSight);
 
   nc.number = (value, options) => value.toLocaleString(nc.language, options);
 })();
