@@ -69,7 +69,8 @@ class StreamDecoder:
         """End it."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        await self._process.wait()
+        # Not `wait`: where much is still unread, asyncio has stopped reading and never learns of the end.
+        await self._process.communicate()
 
 
 def _environment() -> dict[str, str]:
