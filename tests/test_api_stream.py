@@ -1,11 +1,13 @@
 """/v1/stream, from a real client through the real server: verdicts, refusals, limits, what is left behind."""
 
+import asyncio
 import contextlib
 import json
 import logging
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -27,6 +29,7 @@ from sentences import assert_plain_sentence
 
 PCM = {"format": "s16le", "rate": 16_000, "channels": 1}
 END = json.dumps({"end": True})
+PRACTICE = Path(__file__).parents[1] / "assets" / "practice" / "clips"
 
 
 @pytest.fixture(scope="module")
@@ -356,3 +359,20 @@ def test_nothing_is_written_to_disk(stream, tmp_path, monkeypatch):
 def test_the_document_tells_of_it(stream):
     about_it = httpx.get(f"http://{stream.address}/openapi.json", timeout=60).json()["info"]["description"]
     assert "/v1/stream" in about_it and '{"end": true}' in about_it
+
+
+def test_a_decoder_with_much_unread_is_ended_all_the_same():
+    async def ended():
+        decoder = await StreamDecoder.start()
+        await decoder.add(next(PRACTICE.glob("*.opus")).read_bytes())
+        decoder._process.stdin.close()
+        while len(decoder._process.stdout._buffer) <= 2**17:  # beyond it asyncio stops reading
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(decoder.close(), 20)
+        found.append("ended")
+
+    found = []
+    thread = threading.Thread(target=asyncio.run, args=(ended(),))
+    thread.start()
+    thread.join(60)
+    assert found == ["ended"]
